@@ -1,0 +1,2 @@
+/* Host port: nothing traps. */
+#pragma once
