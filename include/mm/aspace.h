@@ -1,0 +1,106 @@
+/*
+ * Address spaces: a balanced tree of vmas says what may be, the page table says what is.
+ * The anonymous pages of a range are recorded nowhere but in the page table.
+ */
+#pragma once
+
+#include "core/mutex.h"
+#include "core/upcall.h"
+#include "mm/object.h"
+#include "mm/pmap.h"
+#include "mm/vma.h"
+
+struct aspace {
+    struct rwlock lock; /* vmas and everything below; faults and user copies read-lock it */
+    struct vma_tree vmas;
+    struct pmap pmap;
+    s32 refs; /* threads that run in it, and /proc readers: atomic */
+    /* fixed at exec, write-locked afterwards */
+    uvaddr_t brk_start, brk;
+    uvaddr_t mmap_top; /* mappings are placed downwards from here */
+    uvaddr_t stack_top;
+    uvaddr_t code_start, code_end, data_start, data_end;
+    uvaddr_t arg_start, arg_end, env_start, env_end;
+    uvaddr_t vdso;
+    u64 auxv[2 * 24]; /* for /proc/PID/auxv */
+    unsigned auxv_words;
+    u64 pages_mapped, pages_committed, pages_locked; /* write lock */
+    u64 peak_mapped;                                 /* resident peak: pmap.peak_resident */
+    u64 stack_limit;          /* bytes, from RLIMIT_STACK at exec and setrlimit */
+    u64 as_limit, data_limit; /* bytes, RLIMIT_AS, RLIMIT_DATA */
+};
+
+struct aspace *aspace_create(void); /* one reference; NULL: out of memory */
+static inline void aspace_get(struct aspace *as)
+{
+    atomic_add_relaxed(&as->refs, 1);
+}
+void aspace_put(struct aspace *as); /* the last one unmaps and frees all. => May sleep. */
+/* Copy for fork: private memory copy-on-write. Returns 0, -ENOMEM. */
+int aspace_fork(struct aspace *from, struct aspace **out);
+/* Makes @as (NULL: the kernel's) the current one of this thread and loads it. */
+void aspace_switch(struct aspace *as);
+/* Scheduler: loads the page table for @next. => Preemption off. */
+void aspace_load(struct aspace *next);
+
+/* What to map. */
+struct map_request {
+    uvaddr_t addr;            /* hint, or exact with MAP_FIXED */
+    u64 length;               /* bytes, rounded up */
+    unsigned prot;            /* PROT_R | PROT_W | PROT_X */
+    unsigned flags;           /* Linux's MAP_* */
+    unsigned vma_flags;       /* VMA_* to add (stack, vdso) */
+    struct vm_object *object; /* NULL: private anonymous */
+    struct file *file;        /* for object->ops->file_get; may be NULL */
+    u64 offset;               /* bytes, page aligned */
+    unsigned max_prot;        /* what mprotect may ever give; 0: all */
+};
+/* mmap(2). Returns 0, -EINVAL, -ENOMEM, -EEXIST (MAP_FIXED_NOREPLACE), -EPERM. */
+int aspace_map(struct aspace *as, const struct map_request *req, uvaddr_t *out);
+/*
+ * Maps @count wired frames of the kernel's own (the vDSO: code and data pages) at or near @hint
+ * (0: anywhere): present at once, never faulted, never counted, not protectable; fork copies the
+ * entries. Returns 0 and the address, -ENOMEM. => May sleep.
+ */
+int aspace_map_frames(struct aspace *as, uvaddr_t hint, const pfn_t *frames, unsigned count,
+                      unsigned prot, unsigned vma_flags, uvaddr_t *out);
+int aspace_unmap(struct aspace *as, uvaddr_t start, u64 length);
+int aspace_protect(struct aspace *as, uvaddr_t start, u64 length, unsigned prot);
+int aspace_remap(struct aspace *as, uvaddr_t old, u64 old_len, u64 new_len, unsigned flags,
+                 uvaddr_t new_addr, uvaddr_t *out);
+int aspace_sync(struct aspace *as, uvaddr_t start, u64 length, unsigned flags);
+int aspace_advise(struct aspace *as, uvaddr_t start, u64 length, int advice);
+int aspace_mincore(struct aspace *as, uvaddr_t start, u64 length, uvaddr_t vec);
+int aspace_lock_range(struct aspace *as, uvaddr_t start, u64 length, bool lock, u64 limit);
+/* brk(2): returns the break in force afterwards. */
+uvaddr_t aspace_brk(struct aspace *as, uvaddr_t brk, u64 data_limit);
+
+/*
+ * The fault: makes @va accessible for @access or says why not. Returns as vm_fault_user().
+ * => No locks held. May sleep.
+ */
+int vm_fault(struct aspace *as, uvaddr_t va, enum vm_access access);
+
+/*
+ * Unmaps pages [first, last] of @o, and the private copies made from them, from every address
+ * space (truncation). => May sleep; takes aspace locks for reading.
+ */
+void aspace_unmap_object(struct vm_object *o, u64 first, u64 last);
+
+/* Commit accounting (mm/commit.c), in pages. */
+int commit_charge(u64 pages); /* 0, -ENOMEM */
+void commit_uncharge(u64 pages);
+u64 commit_limit(void), commit_used(void);
+
+void aspace_init(void);                /* boot */
+void aspace_verify(struct aspace *as); /* debug: vmas, tables, counts agree */
+
+/*
+ * One line per live entry for /proc/PID/pagetable, called in address order, tables included:
+ * @level of the entry, @va, the entry. => aspace read-locked by the walk; @fn must not sleep.
+ */
+void aspace_walk(struct aspace *as, void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte),
+                 void *arg);
+/* The same under the caller's lock. => aspace read-locked. */
+void aspace_walk_locked(struct aspace *as,
+                        void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte), void *arg);

@@ -1,0 +1,201 @@
+/*
+ * Address spaces: creation, switching, the end. mm/map.c changes mappings, mm/fault.c fills them,
+ * mm/fork.c copies them.
+ *
+ * Locks: aspace->lock is taken for writing by whatever changes vmas, for reading by faults and user
+ * copies. Order: inode -> aspace -> object -> page busy -> table -> rmap -> free lists.
+ *
+ * Loading is lazy. A kernel thread runs on whatever table the CPU has; cpu->loaded_aspace says
+ * whose. An address space that dies may so still be loaded on other CPUs: they are told to leave
+ * it (ipi) before its tables are freed.
+ */
+#include "core/errno.h"
+#include "core/irq.h"
+#include "mm/mm_priv.h"
+
+DEFINE_LOCK_CLASS(aspace_lock_class, "aspace");
+
+int vm_lazy = 1, vm_cow = 1, vm_fault_around = 16;
+PARAM_NUMBER(vm_lazy, "vm.lazy", 0, 1, true, "0: mmap and brk fill their pages at once");
+PARAM_NUMBER(vm_cow, "vm.cow", 0, 1, true, "0: fork copies every private page at once");
+PARAM_NUMBER(vm_fault_around, "vm.fault_around", 1, FAULT_AROUND_MAX, true,
+             "cached file pages mapped by one fault");
+
+static struct kmem_cache *aspace_cache;
+
+struct aspace *aspace_create(void)
+{
+    struct aspace *as = kmem_cache_alloc(aspace_cache, PA_ZERO);
+    if (!as)
+        return NULL;
+    if (pmap_init(&as->pmap) < 0) {
+        kmem_cache_free(aspace_cache, as);
+        return NULL;
+    }
+    rwlock_init(&as->lock, &aspace_lock_class);
+    vma_tree_init(&as->vmas);
+    as->refs = 1;
+    as->stack_limit = as->as_limit = as->data_limit = ~0UL;
+    return as;
+}
+
+static void leave(void *arg)
+{
+    struct aspace *as = arg;
+    struct cpu *cpu = this_cpu();
+    if (cpu->loaded_aspace == as) {
+        cpu->loaded_aspace = NULL;
+        pmap_deactivate(&as->pmap);
+    }
+}
+
+/* Makes every CPU leave @as, which no thread runs in any more. */
+static void leave_everywhere(struct aspace *as)
+{
+    preempt_disable();
+    leave(as);
+    u64 others = READ_ONCE(as->pmap.loaded);
+    preempt_enable();
+    if (others)
+        ipi_call(others, leave, as);
+}
+
+static void destroy(struct aspace *as)
+{
+    leave_everywhere(as);
+    struct tlb_batch batch;
+    tlb_batch_init(&batch, &as->pmap);
+    batch.dead = true;
+    struct map_op op;
+    map_op_begin(&op, 0);
+    for (struct vma *v = vma_first(&as->vmas); v; v = vma_first(&as->vmas)) {
+        pmap_zap(&as->pmap, v->start, v->end, true, &batch);
+        vma_remove(&as->vmas, v);
+        vma_discard(&op, v);
+    }
+    pmap_zap(&as->pmap, 0, USER_TOP, true, &batch); /* tables that never had an entry */
+    tlb_batch_finish(&batch);
+    pmap_fini(&as->pmap);
+    map_op_end(&op);
+    commit_uncharge(as->pages_committed);
+    kmem_cache_free(aspace_cache, as);
+}
+
+void aspace_put(struct aspace *as)
+{
+    if (as && atomic_sub(&as->refs, 1) == 0)
+        destroy(as);
+}
+
+void aspace_load(struct aspace *next)
+{
+    struct cpu *cpu = this_cpu();
+    struct aspace *loaded = cpu->loaded_aspace;
+    if (!next) {
+        if (loaded)
+            pmap_idle(&loaded->pmap);
+        return;
+    }
+    if (next == loaded && (READ_ONCE(next->pmap.active) & 1UL << cpu->id))
+        return;
+    cpu->loaded_aspace = next;
+    pmap_activate(&next->pmap);
+    if (loaded && loaded != next)
+        pmap_forget(&loaded->pmap);
+}
+
+void aspace_switch(struct aspace *as)
+{
+    preempt_disable();
+    thread_self()->aspace = as;
+    struct cpu *cpu = this_cpu();
+    if (as)
+        aspace_load(as);
+    else if (cpu->loaded_aspace)
+        leave(cpu->loaded_aspace);
+    preempt_enable();
+}
+
+struct walk {
+    void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte);
+    void *arg;
+};
+
+static void walk_leaf_table(const struct walk *w, struct page *table)
+{
+    pte_t *entries = page_to_virt(table);
+    ticket_lock(&table->lock, &table_lock_class);
+    for (unsigned i = 0; i < PT_ENTRIES; i++) {
+        pte_t e = pte_read(&entries[i]);
+        if (!pte_none(e))
+            w->fn(w->arg, 0, table_entry_va(table, &entries[i]), e);
+    }
+    ticket_unlock(&table->lock, &table_lock_class);
+}
+
+static void walk_table(const struct walk *w, pte_t *entries, unsigned count, unsigned level,
+                       uvaddr_t base)
+{
+    for (unsigned i = 0; i < count; i++) {
+        pte_t e = pte_read(&entries[i]);
+        if (pte_none(e))
+            continue;
+        uvaddr_t va = base + i * PT_SPAN(level);
+        w->fn(w->arg, level, va, e);
+        if (!pte_is_table(e))
+            continue;
+        struct page *table = pfn_to_page(pte_pfn(e));
+        if (level == 1)
+            walk_leaf_table(w, table);
+        else
+            walk_table(w, page_to_virt(table), PT_ENTRIES, level - 1, va);
+    }
+}
+
+void aspace_walk_locked(struct aspace *as,
+                        void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte), void *arg)
+{
+    struct walk w = {fn, arg};
+    walk_table(&w, as->pmap.root, PT_ENTRIES / 2, PT_LEVELS - 1, 0);
+}
+
+void aspace_walk(struct aspace *as, void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte),
+                 void *arg)
+{
+    READ_GUARD(&as->lock);
+    aspace_walk_locked(as, fn, arg);
+}
+
+struct counts {
+    u64 tables, leaves;
+};
+
+static void count_entry(void *arg, unsigned level, uvaddr_t va, pte_t pte)
+{
+    struct counts *c = arg;
+    if (pte_is_table(pte)) {
+        c->tables++;
+    } else if (pte_is_leaf(pte) && pfn_to_page(pte_pfn(pte))->state != PAGE_WIRED) {
+        assert(pfn_to_page(pte_pfn(pte))->mapped > 0);
+        c->leaves++;
+    }
+}
+
+/* Counters against a walk. Meaningful while no other thread faults in @as. */
+void aspace_verify(struct aspace *as)
+{
+    struct counts c = {.tables = 1};
+    aspace_walk(as, count_entry, &c);
+    READ_GUARD(&as->lock);
+    assert(vma_tree_verify(&as->vmas));
+    if (READ_ONCE(as->refs) > 1)
+        return;
+    assert(c.tables == as->pmap.tables);
+    assert(c.leaves == as->pmap.resident_anon + as->pmap.resident_file + as->pmap.resident_shared);
+}
+
+void aspace_init(void)
+{
+    aspace_cache = kmem_cache_create("aspace", sizeof(struct aspace), 0);
+    map_init();
+}
