@@ -1,0 +1,154 @@
+/*
+ * Argument strings on their way from the old program to the new one.
+ *
+ * They are gathered in kernel pages while the old address space is current, and written to the new
+ * stack when it exists. Limits are Linux's: a string 128 KiB, all with their pointers a quarter of
+ * RLIMIT_STACK but at least 128 KiB.
+ */
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "mm/usercopy.h"
+#include "proc/exec_priv.h"
+
+#define LIMIT_LEAST (128 * 1024UL)
+
+struct arg_block *arg_block_create(void)
+{
+    struct arg_block *b = kmalloc(sizeof(*b), 0);
+    if (!b)
+        return NULL;
+    u64 quarter = rlimit_current(RLIMIT_STACK) / 4;
+    b->bytes = 0;
+    b->count = 0;
+    b->limit = MIN(MAX(quarter, LIMIT_LEAST), ARG_PAGES_MAX * PAGE_SIZE);
+    return b;
+}
+
+void arg_block_free(struct arg_block *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < DIV_UP(b->bytes, PAGE_SIZE); i++)
+        kfree(b->pages[i]);
+    kfree(b);
+}
+
+/* Room behind what is there, up to the end of its page. 0, -E2BIG, -ENOMEM. */
+static int room(struct arg_block *b, u8 **at, size_t *n)
+{
+    size_t page = b->bytes / PAGE_SIZE, offset = b->bytes % PAGE_SIZE;
+    if (b->bytes + b->count * sizeof(u64) >= b->limit)
+        return -E2BIG;
+    if (offset == 0 && !(b->pages[page] = kmalloc(PAGE_SIZE, 0)))
+        return -ENOMEM;
+    *at = b->pages[page] + offset;
+    *n = PAGE_SIZE - offset;
+    return 0;
+}
+
+/* A page got by room() that stayed empty goes back. */
+static void unroom(struct arg_block *b)
+{
+    if (b->bytes % PAGE_SIZE == 0)
+        kfree(b->pages[b->bytes / PAGE_SIZE]);
+}
+
+/* One piece of a string: up to @n bytes to @to. Bytes taken, *@end: the NUL was among them. */
+static ssize_t take_piece(u8 *to, u64 from, bool kernel, size_t n, bool *end)
+{
+    ssize_t len = kernel ? (ssize_t)strnlen((const char *)from, n)
+                         : copy_string_from_user((char *)to, from, n);
+    if (len == -ENAMETOOLONG)
+        len = (ssize_t)n;
+    if (len < 0)
+        return len;
+    *end = (size_t)len < n;
+    size_t taken = (size_t)len + *end;
+    if (kernel)
+        memcpy(to, (const void *)from, taken);
+    return (ssize_t)taken;
+}
+
+static int add_string(struct arg_block *b, u64 from, bool kernel)
+{
+    size_t length = 0;
+    bool end = false;
+    while (!end) {
+        u8 *to;
+        size_t n;
+        int r = room(b, &to, &n);
+        if (r)
+            return r;
+        ssize_t taken = take_piece(to, from, kernel, n, &end);
+        if (taken < 0) {
+            unroom(b);
+            return (int)taken;
+        }
+        b->bytes += (size_t)taken;
+        length += (size_t)taken;
+        from += (u64)taken;
+        if (length > ARG_STRING_MAX)
+            return -E2BIG;
+    }
+    b->count++;
+    return 0;
+}
+
+int arg_block_add(struct arg_block *b, const char *s)
+{
+    return add_string(b, (u64)s, true);
+}
+
+/* Entry @i of a vector; 0 at its end. */
+static int vector_entry(u64 vector, bool kernel, u32 i, u64 *out)
+{
+    if (!vector)
+        *out = 0;
+    else if (kernel)
+        *out = ((const u64 *)vector)[i];
+    else
+        return copy_from_user(out, vector + i * sizeof(u64), sizeof(u64));
+    return 0;
+}
+
+int arg_block_add_vector(struct arg_block *b, u64 vector, bool kernel, u32 skip, u32 *count)
+{
+    *count = 0;
+    for (u32 i = 0;; i++) {
+        u64 s;
+        int r = vector_entry(vector, kernel, i, &s);
+        if (r || !s)
+            return r;
+        if (i < skip)
+            continue;
+        r = add_string(b, s, kernel);
+        if (r)
+            return r;
+        ++*count;
+        if (signal_fatal_pending())
+            return -EINTR;
+    }
+}
+
+int arg_block_write(const struct arg_block *b, struct aspace *as, uvaddr_t at)
+{
+    for (size_t done = 0; done < b->bytes;) {
+        size_t n = MIN(PAGE_SIZE, b->bytes - done);
+        if (aspace_write(as, at + done, b->pages[done / PAGE_SIZE], n) != n)
+            return -ENOMEM;
+        done += n;
+    }
+    return 0;
+}
+
+size_t arg_block_next(const struct arg_block *b, size_t *pos)
+{
+    size_t start = *pos;
+    for (;;) {
+        size_t offset = *pos % PAGE_SIZE, n = MIN(PAGE_SIZE - offset, b->bytes - *pos);
+        const u8 *page = b->pages[*pos / PAGE_SIZE], *nul = memchr(page + offset, 0, n);
+        *pos += nul ? (size_t)(nul - page) - offset + 1 : n;
+        if (nul || *pos >= b->bytes)
+            return *pos - start;
+    }
+}
