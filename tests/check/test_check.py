@@ -2,7 +2,6 @@
 
 import ast
 import re
-import subprocess
 import sys
 
 import pytest
@@ -22,10 +21,10 @@ MIRROR = re.compile(r"\bhttps?://[\w.-]*(?:debian|mirror|snapshot|apt|pypi|artif
 
 @pytest.fixture(scope="session")
 def tracked():
-    """Files that belong to the tree, also those not committed yet."""
-    out = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                         cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
-    return sorted(ROOT / name for name in out.split("\0") if name and (ROOT / name).is_file())
+    """The files of the tree, without what is made and what belongs to a version control system."""
+    made = {ROOT / "build", ROOT / ".git"}
+    return sorted(p for p in ROOT.rglob("*") if p.is_file() and not made.intersection([p, *p.parents])
+                  and "__pycache__" not in p.parts)
 
 
 def of_kind(files, *suffixes):

@@ -349,6 +349,18 @@ static bool named(const char *name, char **words, int n)
     return false;
 }
 
+/* Signals as a program starts with them, whoever started this one: a shell ignores SIGINT in what
+ * it runs in the background. */
+static void default_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int sig = 1; sig < NSIG; sig++)
+        if (sig != SIGKILL && sig != SIGSTOP)
+            signal(sig, SIG_DFL);
+}
+
 static UNUSED int run_tests(int argc, char **argv, const struct test *tests, int n)
 {
     bool except = argc > 1 && strcmp(argv[1], "-x") == 0;
@@ -356,6 +368,7 @@ static UNUSED int run_tests(int argc, char **argv, const struct test *tests, int
     int word_count = argc - 1 - except, order[n], failed = 0;
     const char *given = getenv("QUIRE_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 10) : 0;
+    default_signals();
     umask(022);
     mallopt(M_TOP_PAD, 0); /* a small heap: memory is promised per process when it forks */
     malloc_trim(0);
