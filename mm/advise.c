@@ -55,9 +55,9 @@ static void advise_dontneed(struct aspace *as, uvaddr_t start, uvaddr_t end)
     tlb_batch_finish(&batch);
 }
 
-static int dontneed_range(struct aspace *as, uvaddr_t start, uvaddr_t end)
+/* => Locked, the tables of the range are the address space's own. */
+static int dontneed_locked(struct aspace *as, uvaddr_t start, uvaddr_t end)
 {
-    READ_GUARD(&as->lock);
     int r = 0;
     uvaddr_t at = start;
     for (struct vma *v = vma_find_next(&as->vmas, start); v && v->start < end; v = vma_next(v)) {
@@ -69,6 +69,18 @@ static int dontneed_range(struct aspace *as, uvaddr_t start, uvaddr_t end)
         at = v->end;
     }
     return at < end ? -ENOMEM : r;
+}
+
+static int dontneed_range(struct aspace *as, uvaddr_t start, uvaddr_t end)
+{
+    {
+        READ_GUARD(&as->lock);
+        if (!pmap_shares(&as->pmap, start, end))
+            return dontneed_locked(as, start, end);
+    }
+    WRITE_GUARD(&as->lock);
+    int r = pmap_own(&as->pmap, start, end);
+    return r < 0 ? r : dontneed_locked(as, start, end);
 }
 
 /* Sets and clears vma flags over a range. */

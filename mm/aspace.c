@@ -142,9 +142,9 @@ static void walk_table(const struct walk *w, pte_t *entries, unsigned count, uns
             continue;
         uvaddr_t va = base + i * PT_SPAN(level);
         w->fn(w->arg, level, va, e);
-        if (!pte_is_table(e))
+        struct page *table = hung_table(e);
+        if (!table)
             continue;
-        struct page *table = pfn_to_page(pte_pfn(e));
         if (level == 1)
             walk_leaf_table(w, table);
         else
@@ -173,7 +173,7 @@ struct counts {
 static void count_entry(void *arg, unsigned level, uvaddr_t va, pte_t pte)
 {
     struct counts *c = arg;
-    if (pte_is_table(pte)) {
+    if (hung_table(pte)) {
         c->tables++;
     } else if (pte_is_leaf(pte) && pfn_to_page(pte_pfn(pte))->state != PAGE_WIRED) {
         assert(pfn_to_page(pte_pfn(pte))->mapped > 0);

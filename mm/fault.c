@@ -22,6 +22,8 @@
  *                                                        the last user's, else copies
  *   shared object           read-only       write        page becomes dirty          fault_dirty
  *   any                     less than vma   read, exec   permissions restored        fault_present
+ *   any                     in a table      any          links or copies the table
+ * fault_shared_table shared by fork               (mm/share.c), tries again
  *
  * Locks: aspace lock (read), then for pages of objects PG_BUSY, then the table's lock. PG_BUSY
  * keeps truncation and writeback away while a page of an object is being mapped. The state of the
@@ -72,11 +74,17 @@ static pte_t user_leaf(struct page *page, unsigned prot, bool dirty)
     return pte_leaf(page_to_pfn(page), prot, PTE_F_USER | (dirty ? PTE_F_DIRTY : 0));
 }
 
+/* For a page that nobody asked for yet: its first use will show in the accessed bit. */
+static pte_t unused_leaf(struct page *page, unsigned prot)
+{
+    return pte_leaf(page_to_pfn(page), prot, PTE_F_USER | PTE_F_OLD);
+}
+
 /* Maps @page, fresh and private, at the empty entry @ref. */
 static void install_anon(struct fault *f, struct pte_ref *ref, struct page *page)
 {
     rmap_add_first(page, ref->pte);
-    atomic_add_relaxed(&f->as->pmap.resident_anon, 1);
+    count_resident(&f->as->pmap, ref->table, RESIDENT_ANON, 1);
     pmap_install(ref, user_leaf(page, vma_entry_prot(f->vma), true));
 }
 
@@ -104,10 +112,10 @@ static void replace_entry(struct fault *f, struct pte_ref *ref, struct page *pag
     bool counted = old->state != PAGE_WIRED;
     if (counted) {
         rmap_remove(old, ref->pte);
-        atomic_sub(pmap_resident_counter(pmap, old), 1);
+        count_resident(pmap, ref->table, resident_kind(old), -1);
     }
     rmap_add_first(page, ref->pte);
-    atomic_add_relaxed(&pmap->resident_anon, 1);
+    count_resident(pmap, ref->table, RESIDENT_ANON, 1);
     pte_write(ref->pte, user_leaf(page, vma_entry_prot(f->vma), true));
     pmap_flush(pmap, f->va, f->va + PAGE_SIZE);
     if (counted)
@@ -182,7 +190,7 @@ static int install_object_page(struct fault *f, struct pte_ref *ref, struct page
         return FAULT_NEED_PAGE;
     page_get(page);
     unsigned prot = vma_entry_prot(f->vma) & ~(writable ? 0 : PROT_W);
-    atomic_add_relaxed(pmap_resident_counter(&f->as->pmap, page), 1);
+    count_resident(&f->as->pmap, ref->table, resident_kind(page), 1);
     pmap_install(ref, user_leaf(page, prot, writable));
     return 0;
 }
@@ -204,7 +212,7 @@ static unsigned install_run(struct fault *f, struct pte_ref *ref, u64 first, str
         pte_t *pte = ref->pte + (s64)(page->index - first);
         if (!pte_none(pte_read(pte)) || rmap_add(page, pte) < 0)
             continue;
-        pte_write(pte, user_leaf(page, prot, false));
+        pte_write(pte, unused_leaf(page, prot));
         pages[i] = NULL;
         mapped++;
     }
@@ -233,10 +241,9 @@ static void map_run(struct fault *f, uvaddr_t start, uvaddr_t end)
         return;
     memcpy(unused, busy, locked * sizeof(busy[0]));
     struct pte_ref ref;
-    if (pmap_lock(&f->as->pmap, start, false, &ref) == 0) {
-        u64 *resident = pmap_resident_counter(&f->as->pmap, busy[0]);
+    if (pmap_lock(&f->as->pmap, start, PMAP_CHANGE, &ref) == 0) {
         unsigned mapped = install_run(f, &ref, first, unused, locked);
-        atomic_add_relaxed(resident, mapped);
+        count_resident(&f->as->pmap, ref.table, resident_kind(busy[0]), mapped);
         pmap_unlock(&ref);
         vm_count_add(fault_around, mapped);
     }
@@ -264,8 +271,8 @@ static void map_around(struct fault *f)
 static int map_private_copy(struct fault *f, struct page *page)
 {
     struct pte_ref ref;
-    int r = pmap_lock(&f->as->pmap, f->va, true, &ref);
-    if (r < 0)
+    int r = pmap_lock(&f->as->pmap, f->va, PMAP_CREATE, &ref);
+    if (r)
         return r;
     if (pte_none(pte_read(ref.pte))) {
         struct page *copy = take_page(f, false);
@@ -285,8 +292,8 @@ static int map_private_copy(struct fault *f, struct page *page)
 static int map_object_page(struct fault *f, struct page *page, bool writable)
 {
     struct pte_ref ref;
-    int r = pmap_lock(&f->as->pmap, f->va, true, &ref);
-    if (r < 0)
+    int r = pmap_lock(&f->as->pmap, f->va, PMAP_CREATE, &ref);
+    if (r)
         return r;
     pte_t pte = pte_read(ref.pte);
     if (pte_none(pte)) {
@@ -382,10 +389,10 @@ static int fault_entry(struct fault *f)
 {
     struct vma *v = f->vma;
     struct pte_ref ref;
-    int r = pmap_lock(&f->as->pmap, f->va, !v->object, &ref);
+    int r = pmap_lock(&f->as->pmap, f->va, v->object ? PMAP_CHANGE : PMAP_CREATE, &ref);
     if (r == -ENOENT)
         return fault_object(f);
-    if (r < 0)
+    if (r)
         return r;
     pte_t pte = pte_read(ref.pte);
     bool none = pte_none(pte);
@@ -437,6 +444,14 @@ static int grow_stack(struct aspace *as, uvaddr_t va)
     return 0;
 }
 
+/* The leaf table is shared since a fork: links it, or makes it this address space's own. */
+static int fault_shared_table(struct fault *f)
+{
+    WRITE_GUARD(&f->as->lock);
+    int r = pmap_resolve(&f->as->pmap, f->va, f->access);
+    return r == -ENOMEM ? FAULT_NEED_PAGE : r;
+}
+
 /* One attempt. FAULT_NEED_PAGE and -EAGAIN: again. */
 static int fault_once(struct fault *f)
 {
@@ -450,7 +465,7 @@ static int fault_once(struct fault *f)
     }
     r = vma_permits(f->vma, f->access) ? fault_entry(f) : -EACCES;
     read_unlock(&f->as->lock);
-    return r;
+    return r == PMAP_SHARED ? fault_shared_table(f) : r;
 }
 
 /* Makes memory for a fault that could not go on without. -EAGAIN, or -ENOMEM when there is none. */

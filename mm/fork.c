@@ -1,15 +1,23 @@
 /*
  * The address space of a forked child.
  *
- * Private memory becomes copy-on-write: each anonymous page is mapped read-only in both, and the
- * first writer copies it (mm/fault.c). Pages of files and of shared memory need no entries in the
- * child: a fault finds them in their object's cache. So what fork costs is the anonymous pages.
+ * Private memory becomes copy-on-write. Leaf tables with more than a few entries are shared as they
+ * are (mm/share.c). The others are copied, because both sides will write to what is in them, mostly
+ * stacks, at once: each anonymous page is mapped read-only in both, and the first writer copies it
+ * (mm/fault.c). Pages of files and of shared memory need no entries in the child: a fault finds
+ * them in their object's cache.
  */
 #include <linux/mman.h>
 
 #include "core/errno.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
+
+/*
+ * Anonymous pages from which on a table is shared rather than copied. Sharing what is written to
+ * soon after costs two faults and a look at each entry more than copying at once.
+ */
+#define SHARE_MIN 64
 
 struct fork_copy {
     struct aspace *child;
@@ -44,14 +52,14 @@ static inline pte_t share_entry(pte_t *src, pte_t old, pte_t *dst, struct page *
  * Copies the entries of the parent's leaf table @src from @va on to the same places of the child's
  * @dst. => Both locked; the child's is known to nobody but the rmap, whose users only try its lock.
  */
-static int copy_leaf_table(struct fork_copy *c, struct page *src, struct page *dst, uvaddr_t va,
-                           uvaddr_t end)
+static int copy_entries(struct fork_copy *c, struct page *src, struct page *dst, uvaddr_t va,
+                        uvaddr_t end)
 {
     pte_t *from = (pte_t *)page_to_virt(src) + PT_INDEX(va, 0);
     pte_t *to = (pte_t *)page_to_virt(dst) + PT_INDEX(va, 0);
     bool special = c->vma->flags & VMA_SPECIAL;
     s32 left = src->mapped;
-    u64 anon = 0;
+    s64 anon = 0;
     int r = 0;
     for (; va < end && left > 0; va += PAGE_SIZE, from++, to++) {
         pte_t old = pte_read(from);
@@ -75,38 +83,80 @@ static int copy_leaf_table(struct fork_copy *c, struct page *src, struct page *d
         dst->mapped++;
         c->entries++;
     }
-    atomic_add_relaxed(&c->child->pmap.resident_anon, anon);
+    count_resident(&c->child->pmap, dst, RESIDENT_ANON, anon);
     return r;
 }
 
-/* Copies the entries of the vma, one leaf table at a time. */
-static int copy_entries(struct aspace *from, struct fork_copy *c)
+/* The part of the vma that lies in the leaf table hung by @upper, entry by entry. */
+static int copy_part(struct fork_copy *c, pte_t *upper, uvaddr_t va, uvaddr_t end)
 {
-    uvaddr_t end = c->vma->end;
+    struct pte_ref dst;
+    struct page *src = hung_table(pte_read(upper));
+    int r = pmap_lock(&c->child->pmap, va, PMAP_CREATE, &dst);
+    if (r < 0)
+        return r;
+    ticket_lock_nested(&src->lock, &table_lock_class, 1);
+    r = copy_entries(c, src, dst.table, va, end);
+    ticket_unlock(&src->lock, &table_lock_class);
+    pmap_unlock(&dst);
+    return r;
+}
+
+/* The vma's private pages reach the child. */
+static bool is_inherited(const struct vma *v)
+{
+    return !(v->flags & (VMA_DONTFORK | VMA_WIPEONFORK));
+}
+
+/* All of [va, end) means the same in the child. */
+static bool may_share(struct aspace *from, uvaddr_t va, uvaddr_t end)
+{
+    for (struct vma *v = vma_find_next(&from->vmas, va); v && v->start < end; v = vma_next(v))
+        if (!is_inherited(v))
+            return false;
+    return true;
+}
+
+/* The leaf table hung by @upper, which translates [va, va + 2 MiB). */
+static int fork_table(struct aspace *from, struct fork_copy *c, pte_t *upper, uvaddr_t va)
+{
+    const struct page *table = hung_table(pte_read(upper));
+    uvaddr_t end = va + PT_SPAN(1);
+    vm_count(fork_tables);
+    if (vm_cow && vm_share_tables && table->table_resident[RESIDENT_ANON] >= SHARE_MIN &&
+        may_share(from, va, end)) {
+        pte_t *to_upper = pmap_upper(&c->child->pmap, va, true);
+        return to_upper ? table_share(upper, &c->child->pmap, to_upper) : -ENOMEM;
+    }
     int r = 0;
-    for (uvaddr_t va = c->vma->start, next; va < end && r == 0; va = next) {
-        next = MIN(ALIGN_DOWN(va, PT_SPAN(1)) + PT_SPAN(1), end);
-        struct pte_ref src, dst;
-        if (pmap_lock(&from->pmap, va, false, &src) < 0)
-            continue;
-        bool empty = src.table->mapped == 0;
-        pmap_unlock(&src);
-        if (empty)
-            continue;
-        r = pmap_lock(&c->child->pmap, va, true, &dst);
-        if (r < 0)
-            break;
-        ticket_lock_nested(&src.table->lock, &table_lock_class, 1);
-        r = copy_leaf_table(c, src.table, dst.table, va, next);
-        pmap_unlock(&src);
-        pmap_unlock(&dst);
-        vm_count(fork_tables);
+    for (struct vma *v = vma_find_next(&from->vmas, va); v && v->start < end && r == 0;
+         v = vma_next(v)) {
+        c->vma = v;
+        if (is_inherited(v) && !(v->flags & VMA_SHARED))
+            r = copy_part(c, upper, MAX(v->start, va), MIN(v->end, end));
     }
     return r;
 }
 
-/* One vma of the child, entries and all. */
-static int copy_vma(struct aspace *from, struct aspace *child, const struct vma *vma)
+/* All that the parent's page table holds and the child may see. */
+static int fork_tables(struct aspace *from, struct aspace *child)
+{
+    struct fork_copy c = {.child = child};
+    uvaddr_t va = 0; /* all below is done */
+    int r = 0;
+    for (struct vma *v = vma_first(&from->vmas); v && r == 0; v = vma_next(v)) {
+        pte_t *upper;
+        va = MAX(va, ALIGN_DOWN(v->start, PT_SPAN(1)));
+        for (; r == 0 && (upper = pmap_next_upper(&from->pmap, &va, v->end)); va += PT_SPAN(1))
+            if (READ_ONCE(hung_table(pte_read(upper))->mapped) > 0)
+                r = fork_table(from, &c, upper, va);
+    }
+    vm_count_add(fork_entries, c.entries);
+    return r;
+}
+
+/* One vma of the child. */
+static int fork_vma(struct aspace *child, const struct vma *vma)
 {
     struct map_op op;
     int r = map_op_begin(&op, 1);
@@ -123,10 +173,6 @@ static int copy_vma(struct aspace *from, struct aspace *child, const struct vma 
         child->pages_mapped += pages;
         if (v->flags & VMA_ACCOUNT)
             child->pages_committed += pages;
-        struct fork_copy c = {.child = child, .vma = vma};
-        if (!(vma->flags & (VMA_SHARED | VMA_WIPEONFORK)))
-            r = copy_entries(from, &c);
-        vm_count_add(fork_entries, c.entries);
     }
     map_op_end(&op);
     return r;
@@ -160,7 +206,9 @@ int aspace_fork(struct aspace *from, struct aspace **out)
     int r = 0;
     for (struct vma *v = vma_first(&from->vmas); v && r == 0; v = vma_next(v))
         if (!(v->flags & VMA_DONTFORK))
-            r = copy_vma(from, child, v);
+            r = fork_vma(child, v);
+    if (r == 0)
+        r = fork_tables(from, child);
     pmap_flush(&from->pmap, 0, ~0UL);
     child->peak_mapped = child->pages_mapped;
     write_unlock(&from->lock);

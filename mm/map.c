@@ -147,11 +147,14 @@ int range_is_mapped(struct aspace *as, uvaddr_t start, uvaddr_t end)
     return 0;
 }
 
-void unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end)
+int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end)
 {
     struct vma *v = vma_find_next(&as->vmas, start);
     if (!v || v->start >= end)
-        return;
+        return 0;
+    int r = pmap_own_borders(&as->pmap, start, end);
+    if (r < 0)
+        return r;
     vma_isolate(as, op, start, end);
 
     struct tlb_batch batch;
@@ -173,6 +176,7 @@ void unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t
     }
     as->pages_committed -= committed;
     commit_uncharge(committed);
+    return 0;
 }
 
 int aspace_unmap(struct aspace *as, uvaddr_t start, u64 length)
@@ -186,10 +190,10 @@ int aspace_unmap(struct aspace *as, uvaddr_t start, u64 length)
     if (r < 0)
         return r;
     write_lock(&as->lock);
-    unmap_locked(as, &op, start, end);
+    r = unmap_locked(as, &op, start, end);
     write_unlock(&as->lock);
     map_op_end(&op);
-    return 0;
+    return r;
 }
 
 int find_free_range(struct aspace *as, uvaddr_t hint, u64 len, uvaddr_t *out)
@@ -293,10 +297,15 @@ static int map_locked(struct aspace *as, struct map_op *op, const struct map_req
     if (r < 0)
         return r;
     unsigned flags = vma_flags_of(req);
-    r = admit(as, at, len, flags);
+    bool replaces = req->flags & MAP_FIXED;
+    if (replaces)
+        r = pmap_own_borders(&as->pmap, at, at + len);
+    if (r == 0)
+        r = admit(as, at, len, flags);
     if (r < 0)
         return r;
-    unmap_locked(as, op, at, at + len);
+    if (replaces)
+        (void)unmap_locked(as, op, at, at + len);
     insert_mapping(as, op, req, flags, at, len);
     *out = at;
     return 0;
@@ -366,7 +375,7 @@ int aspace_map_frames(struct aspace *as, uvaddr_t hint, const pfn_t *frames, uns
         r = map_locked(as, &op, &req, req.length, out);
     for (unsigned i = 0; r == 0 && i < count; i++) {
         struct pte_ref ref;
-        r = pmap_lock(&as->pmap, *out + i * PAGE_SIZE, false, &ref);
+        r = pmap_lock(&as->pmap, *out + i * PAGE_SIZE, PMAP_CHANGE, &ref);
         assert(r == 0);
         pmap_install(&ref, pte_leaf(frames[i], prot, PTE_F_USER));
         pmap_unlock(&ref);
@@ -401,7 +410,7 @@ uvaddr_t aspace_brk(struct aspace *as, uvaddr_t brk, u64 data_limit)
         r = brk_grow(as, &op, old_end, new_end);
         grown = r == 0;
     } else if (new_end < old_end) {
-        unmap_locked(as, &op, new_end, old_end);
+        r = unmap_locked(as, &op, new_end, old_end);
     }
     if (r == 0)
         as->brk = brk;

@@ -15,8 +15,23 @@ extern struct lock_class table_lock_class;
 
 /* ---- pmap.c ---- */
 
-/* The address space's page table that @table (locked, with live entries) hangs in. */
-struct pmap *table_pmap(struct page *table);
+/* The page table that @table, the root or one right below it, belongs to. */
+struct pmap *table_pmap(const struct page *table);
+
+/* The table that @entry, of a table above the leaves, hangs, linked or parked; NULL: none. */
+static inline struct page *hung_table(pte_t entry)
+{
+    return pte_is_table(entry) || pte_is_parked(entry) ? pfn_to_page(pte_pfn(entry)) : NULL;
+}
+
+/* A fresh table of @level for @va, hung by @parent. NULL: out of memory. => May sleep. */
+struct page *table_new(pte_t *parent, uvaddr_t va, unsigned level);
+
+/*
+ * The entry that hangs the leaf table for @va, with @create after making the tables above it.
+ * NULL: there are none, or no memory for them. => aspace lock held.
+ */
+pte_t *pmap_upper(struct pmap *pmap, uvaddr_t va, bool create);
 
 /* Address that the entry @pte of @table translates. */
 static inline uvaddr_t table_entry_va(const struct page *table, const pte_t *pte)
@@ -31,27 +46,51 @@ static inline void pmap_install(struct pte_ref *ref, pte_t leaf)
     pte_write(ref->pte, leaf);
 }
 
-/* The resident counter that @page, a page with an owner (ANON or FILE), belongs to. */
-u64 *pmap_resident_counter(struct pmap *pmap, const struct page *page);
+/* The kind of @page, which has an owner (ANON or FILE). */
+static inline enum resident_kind resident_kind(const struct page *page)
+{
+    if (page->state == PAGE_ANON)
+        return RESIDENT_ANON;
+    const struct vm_object *o = page->object;
+    return o && (o->flags & OBJECT_NO_WRITEBACK) ? RESIDENT_SHARED : RESIDENT_FILE;
+}
+
+/* Books @n entries more of @kind in @table. => Table locked, @pmap's alone. */
+static inline void count_resident(struct pmap *pmap, struct page *table, enum resident_kind kind,
+                                  s64 n)
+{
+    table->table_resident[kind] += (u16)n;
+    atomic_add_relaxed(&pmap->resident[kind], (u64)n);
+}
 
 /* Greatest resident set so far; called before the set shrinks and when it is read. */
 void pmap_note_peak(struct pmap *pmap);
 
 /*
+ * Steps through the leaf tables that touch [*va, end): the upper entry of the next one, an address
+ * of it in *va; NULL at the end. => aspace locked.
+ */
+pte_t *pmap_next_upper(struct pmap *pmap, uvaddr_t *va, uvaddr_t end);
+
+/*
  * Empties every entry in [start, end), dropping the pages through @batch. With @free_tables also
- * tables left without entries go: => aspace write-locked; otherwise read-locked suffices.
+ * tables left without entries go, and shared ones that lie wholly in the range are only let go; the
+ * others must be pmap_own()ed before: => aspace write-locked. Otherwise read-locked suffices, and
+ * entries of a shared table go for all who share it.
  */
 void pmap_zap(struct pmap *pmap, uvaddr_t start, uvaddr_t end, bool free_tables,
               struct tlb_batch *batch);
 
 /*
  * Calls @fn for each entry that is not empty in [start, end), its table locked; @fn may change the
- * entry but not empty or fill it. => aspace locked; @fn does not sleep.
+ * entry, if the table is the address space's own, but not empty or fill it. => aspace locked; @fn
+ * does not sleep.
  */
 void pmap_for_each(struct pmap *pmap, uvaddr_t start, uvaddr_t end,
                    void (*fn)(struct pte_ref *ref, uvaddr_t va, void *arg), void *arg);
 
-/* Makes the leaf tables for [start, end) so that pmap_lock() without create finds them. */
+/* Makes the leaf tables for [start, end), its own, so that pmap_lock() without create finds them.
+ * => aspace write-locked. 0, -ENOMEM. */
 int pmap_prepare(struct pmap *pmap, uvaddr_t start, uvaddr_t end);
 
 /* Moves the entries of [from, from + len) to @to. => pmap_prepare() done for the destination. */
@@ -59,6 +98,35 @@ void pmap_move(struct pmap *pmap, uvaddr_t from, uvaddr_t to, u64 len);
 
 /* This CPU runs on the kernel's own root table, which has no user half. => Preemption off. */
 void pmap_load_kernel(void);
+
+/* ---- share.c ---- */
+
+extern int vm_share_tables;
+
+/*
+ * fork: @to hangs the leaf table that @upper of another address space hangs, its entry being
+ * @to_upper. 0, -ENOMEM. => Both address spaces write-locked; the other one's TLB is flushed by the
+ * caller, as its entry may have become parked.
+ */
+int table_share(pte_t *upper, struct pmap *to, pte_t *to_upper);
+/* Lets go of the shared leaf @table hung by @upper. => Table locked, aspace write-locked; the
+ * caller flushes. */
+void table_unshare(struct pmap *pmap, struct page *table, pte_t *upper);
+/* Makes the leaf tables that lie in [start, end), wholly or in part, @pmap's own and linked.
+ * 0, -ENOMEM. => aspace write-locked. May sleep. */
+int pmap_own(struct pmap *pmap, uvaddr_t start, uvaddr_t end);
+/* The same for those that lie in it in part only: what pmap_zap() with @free_tables needs. */
+int pmap_own_borders(struct pmap *pmap, uvaddr_t start, uvaddr_t end);
+/* Some leaf table of [start, end) is shared or parked. => aspace locked. */
+bool pmap_shares(struct pmap *pmap, uvaddr_t start, uvaddr_t end);
+/*
+ * A fault found PMAP_SHARED. Links the table when @access is possible without changing it: 0, try
+ * the access again; else makes it the address space's own: -EAGAIN, try the fault again. -ENOMEM.
+ * => aspace write-locked. May sleep.
+ */
+int pmap_resolve(struct pmap *pmap, uvaddr_t va, enum vm_access access);
+/* Calls @fn for each page table that the leaf @table hangs in. => Table locked. */
+void table_for_each_pmap(struct page *table, void (*fn)(struct pmap *pmap, void *arg), void *arg);
 
 /* ---- rmap.c ---- */
 
@@ -70,6 +138,13 @@ static inline void rmap_add_first(struct page *page, pte_t *pte)
 }
 /* The entry @from moved to @to; never fails. */
 void rmap_replace(struct page *page, pte_t *from, pte_t *to);
+/* rmap_add() and rmap_remove() for the upper entries of a table: ->mapped does not count them. */
+int rmap_hang(struct page *table, pte_t *upper);
+void rmap_unhang(struct page *table, pte_t *upper);
+/* Calls @fn for each entry of @page's chain. => Chain stable or page's rmap locked. */
+void rmap_for_each(struct page *page, void (*fn)(pte_t *pte, void *arg), void *arg);
+/* Empties @pte for all who share @table, flushes, and puts the page. => Table locked. */
+void rmap_drop_entry(struct page *table, pte_t *pte);
 
 /* ---- asid.c ---- */
 
@@ -101,8 +176,9 @@ void vma_isolate(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t 
 struct vma *vma_join(struct aspace *as, struct map_op *op, struct vma *v);
 /* Joins whatever became alike around and within [start, end). */
 void vma_join_range(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end);
-/* Removes mappings in [start, end), pages and all. Needs two spares. */
-void unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end);
+/* Removes mappings in [start, end), pages and all. Needs two spares. 0; -ENOMEM, and nothing is
+ * done, which cannot be after pmap_own_borders(). */
+int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end);
 /* 0 or -ENOMEM: no hole in [start, end). */
 int range_is_mapped(struct aspace *as, uvaddr_t start, uvaddr_t end);
 /* Free range of @len bytes for mmap; @hint is honoured when it is free. */

@@ -2,8 +2,9 @@
  * Page tables as objects.
  *
  * A table page has a struct page of state TABLE: its level, the first address it translates, the
- * number of its entries that are not empty (->mapped), the entry that hangs it (->rmap; for a root
- * table the struct pmap itself) and, for leaf tables, a lock that guards the entries.
+ * number of its entries that are not empty (->mapped), the entries that hang it (->rmap; for a root
+ * table the struct pmap itself) and, for leaf tables, a lock that guards the entries. Leaf tables
+ * may be shared after fork: mm/share.c.
  *
  * Who may do what:
  *   - Tables appear under the aspace lock held for reading: an upper entry goes from empty to table
@@ -13,6 +14,8 @@
  *   - Leaf entries change under their table's lock only. That is enough for those who come from the
  *     page (mm/rmap.c) without any aspace lock: while a table has a live entry it cannot go, and
  *     neither can the tables above it.
+ *   - A shared leaf table is changed by those who come from the page alone. An address space first
+ *     makes it its own, under the aspace lock held for writing.
  *
  * Counting: ->mapped of a leaf table is guarded by its lock; that of an upper table is atomic.
  * The page that a leaf entry maps holds one reference for it and knows the entry by its rmap,
@@ -31,7 +34,7 @@ static pte_t *table_entries(pte_t entry)
     return pfn_to_virt(pte_pfn(entry));
 }
 
-static struct page *table_new(pte_t *parent, uvaddr_t va, unsigned level)
+struct page *table_new(pte_t *parent, uvaddr_t va, unsigned level)
 {
     struct page *table = page_alloc(0, PAGE_TABLE, PA_ZERO);
     if (!table)
@@ -66,7 +69,7 @@ void pmap_fini(struct pmap *pmap)
     page_free(root, 0);
 }
 
-struct pmap *table_pmap(struct page *table)
+struct pmap *table_pmap(const struct page *table)
 {
     while (table->table_level < PT_LEVELS - 1)
         table = virt_to_page((void *)table->rmap);
@@ -91,51 +94,65 @@ static int make_table(struct pmap *pmap, pte_t *entry, uvaddr_t va, unsigned lev
     return 0;
 }
 
-/* Makes the tables that @va lacks. */
-static int make_tables(struct pmap *pmap, uvaddr_t va)
+pte_t *pmap_upper(struct pmap *pmap, uvaddr_t va, bool create)
 {
-    pte_t *table = pmap->root;
-    for (unsigned level = PT_LEVELS - 1; level > 0; level--) {
-        pte_t *entry = &table[PT_INDEX(va, level)];
-        if (!pte_is_table(pte_read(entry))) {
-            int r = make_table(pmap, entry, va, level - 1);
-            if (r < 0)
-                return r;
-        }
-        table = table_entries(pte_read(entry));
-    }
-    return 0;
+    pte_t *entry = &pmap->root[PT_INDEX(va, 2)];
+    if (!pte_is_table(pte_read(entry)) && (!create || make_table(pmap, entry, va, 1) < 0))
+        return NULL;
+    return &table_entries(pte_read(entry))[PT_INDEX(va, 1)];
 }
 
-/* pmap_lock() when a table is missing. */
-static __attribute__((noinline)) int lock_missing(struct pmap *pmap, uvaddr_t va, bool create,
+/* pmap_lock() when the leaf table is shared: it is not left locked for a change. */
+static __attribute__((noinline)) int lock_shared(enum pmap_use use, struct pte_ref *out)
+{
+    if (use == PMAP_LOOK)
+        return 0;
+    pmap_unlock(out);
+    return PMAP_SHARED;
+}
+
+/* pmap_lock() when a table is missing, or parked. */
+static __attribute__((noinline)) int lock_missing(struct pmap *pmap, uvaddr_t va, enum pmap_use use,
                                                   struct pte_ref *out)
 {
-    int r = create ? make_tables(pmap, va) : -ENOENT;
-    return r < 0 ? r : pmap_lock(pmap, va, false, out);
+    pte_t *upper = pmap_upper(pmap, va, use == PMAP_CREATE);
+    pte_t e = upper ? pte_read(upper) : PTE_NONE;
+    if (pte_is_parked(e)) {
+        out->table = pfn_to_page(pte_pfn(e));
+        out->pte = &table_entries(e)[PT_INDEX(va, 0)];
+        ticket_lock(&out->table->lock, &table_lock_class);
+        return lock_shared(use, out);
+    }
+    if (use != PMAP_CREATE)
+        return -ENOENT;
+    if (!upper || make_table(pmap, upper, va, 0) < 0)
+        return -ENOMEM;
+    return pmap_lock(pmap, va, PMAP_CHANGE, out);
 }
 
 /* pmap_lock() when another CPU has the table. */
-static __attribute__((noinline)) int lock_contended(struct pte_ref *out)
+static __attribute__((noinline)) int lock_contended(enum pmap_use use, struct pte_ref *out)
 {
     ticket_lock(&out->table->lock, &table_lock_class);
-    return 0;
+    return READ_ONCE(out->table->refs) == 1 ? 0 : lock_shared(use, out);
 }
 
 /* The hottest walk, so it is written out and its rare cases are tail calls. */
-int pmap_lock(struct pmap *pmap, uvaddr_t va, bool create, struct pte_ref *out)
+int pmap_lock(struct pmap *pmap, uvaddr_t va, enum pmap_use use, struct pte_ref *out)
 {
     _Static_assert(PT_LEVELS == 3, "two tables above the leaf");
     pte_t upper = pte_read(&pmap->root[PT_INDEX(va, 2)]);
     if (unlikely(!pte_is_table(upper)))
-        return lock_missing(pmap, va, create, out);
+        return lock_missing(pmap, va, use, out);
     pte_t middle = pte_read(&table_entries(upper)[PT_INDEX(va, 1)]);
     if (unlikely(!pte_is_table(middle)))
-        return lock_missing(pmap, va, create, out);
+        return lock_missing(pmap, va, use, out);
     out->table = pfn_to_page(pte_pfn(middle));
     out->pte = &table_entries(middle)[PT_INDEX(va, 0)];
     if (unlikely(!ticket_lock_uncontended(&out->table->lock, &table_lock_class)))
-        return lock_contended(out);
+        return lock_contended(use, out);
+    if (unlikely(READ_ONCE(out->table->refs) != 1))
+        return lock_shared(use, out);
     return 0;
 }
 
@@ -146,29 +163,22 @@ void pmap_unlock(struct pte_ref *ref)
 
 int pmap_prepare(struct pmap *pmap, uvaddr_t start, uvaddr_t end)
 {
-    for (uvaddr_t va = start; va < end; va = ALIGN_DOWN(va, PT_SPAN(1)) + PT_SPAN(1)) {
+    int r = pmap_own(pmap, start, end);
+    for (uvaddr_t va = start; va < end && r == 0; va = ALIGN_DOWN(va, PT_SPAN(1)) + PT_SPAN(1)) {
         struct pte_ref ref;
-        int r = pmap_lock(pmap, va, true, &ref);
-        if (r < 0)
-            return r;
-        pmap_unlock(&ref);
+        r = pmap_lock(pmap, va, PMAP_CREATE, &ref);
+        if (r == 0)
+            pmap_unlock(&ref);
     }
-    return 0;
-}
-
-u64 *pmap_resident_counter(struct pmap *pmap, const struct page *page)
-{
-    if (page->state == PAGE_ANON)
-        return &pmap->resident_anon;
-    const struct vm_object *o = page->object;
-    return o && (o->flags & OBJECT_NO_WRITEBACK) ? &pmap->resident_shared : &pmap->resident_file;
+    return r;
 }
 
 /*
  * Empties one entry of a locked table. Pages of files are uncounted here, anonymous ones by the
  * caller: true for such a one.
  */
-static inline bool zap_entry(struct pmap *pmap, pte_t *pte, uvaddr_t va, struct tlb_batch *batch)
+static inline bool zap_entry(struct pmap *pmap, struct page *table, pte_t *pte, uvaddr_t va,
+                             struct tlb_batch *batch)
 {
     pte_t old = pte_exchange(pte, PTE_NONE);
     tlb_batch_add_range(batch, va, va + PAGE_SIZE);
@@ -181,18 +191,21 @@ static inline bool zap_entry(struct pmap *pmap, pte_t *pte, uvaddr_t va, struct 
             return false;
         if (pte_accessed(old) && !page_flag(page, PG_REFERENCED))
             page_flag_set(page, PG_REFERENCED);
-        atomic_add_relaxed(pmap_resident_counter(pmap, page), -1UL);
+        count_resident(pmap, table, resident_kind(page), -1);
     }
     rmap_remove(page, pte);
     tlb_batch_add_page(batch, page);
     return anon;
 }
 
-/* Takes the empty @table off its parent entry. Walkers' caches may hold it: flush, then free. */
-static void table_detach(struct pmap *pmap, struct page *table, struct tlb_batch *batch)
+/* Takes the empty @table off @parent. Walkers' caches may hold it: flush, then free. */
+static void table_detach(struct pmap *pmap, struct page *table, pte_t *parent,
+                         struct tlb_batch *batch)
 {
-    pte_t *parent = (pte_t *)table->rmap;
     pte_write(parent, PTE_NONE);
+    preempt_disable();
+    rmap_unhang(table, parent);
+    preempt_enable();
     atomic_sub(&virt_to_page(parent)->mapped, 1);
     atomic_sub(&pmap->tables, 1);
     vm_count(table_free);
@@ -200,23 +213,53 @@ static void table_detach(struct pmap *pmap, struct page *table, struct tlb_batch
     tlb_batch_add_page(batch, table);
 }
 
-static void zap_leaf_table(struct pmap *pmap, struct page *table, uvaddr_t start, uvaddr_t end,
-                           struct tlb_batch *batch)
+/* => @table locked, its entries this address space's alone. */
+static void zap_own_table(struct pmap *pmap, struct page *table, uvaddr_t start, uvaddr_t end,
+                          struct tlb_batch *batch)
 {
     pte_t *pte = (pte_t *)page_to_virt(table) + PT_INDEX(start, 0);
     u64 anon = 0;
-    ticket_lock(&table->lock, &table_lock_class);
     s32 left = table->mapped;
     for (uvaddr_t va = start; va < end && left > 0; va += PAGE_SIZE, pte++) {
         if (pte_none(pte_read(pte)))
             continue;
-        anon += zap_entry(pmap, pte, va, batch);
+        anon += zap_entry(pmap, table, pte, va, batch);
         left--;
     }
     table->mapped = left;
-    ticket_unlock(&table->lock, &table_lock_class);
     if (anon)
-        atomic_add_relaxed(&pmap->resident_anon, -anon);
+        count_resident(pmap, table, RESIDENT_ANON, -(s64)anon);
+}
+
+/* The same for all who share @table. => @table locked. */
+static void zap_shared_table(struct page *table, uvaddr_t start, uvaddr_t end)
+{
+    pte_t *pte = (pte_t *)page_to_virt(table) + PT_INDEX(start, 0);
+    for (uvaddr_t va = start; va < end; va += PAGE_SIZE, pte++)
+        if (!pte_none(pte_read(pte)))
+            rmap_drop_entry(table, pte);
+}
+
+/* The leaf table hung by @upper, [start, end) of which lies in the range. */
+static void zap_leaf_table(struct pmap *pmap, pte_t *upper, uvaddr_t start, uvaddr_t end,
+                           bool free_tables, struct tlb_batch *batch)
+{
+    struct page *table = hung_table(pte_read(upper));
+    bool whole = batch->dead || end - start == PT_SPAN(1);
+    ticket_lock(&table->lock, &table_lock_class);
+    bool own = table->refs == 1;
+    if (own) {
+        zap_own_table(pmap, table, start, end, batch);
+    } else if (free_tables) {
+        assert(whole);
+        table_unshare(pmap, table, upper);
+        tlb_batch_add_range(batch, 0, ~0UL);
+    } else {
+        zap_shared_table(table, start, end);
+    }
+    ticket_unlock(&table->lock, &table_lock_class);
+    if (own && free_tables && table->mapped == 0)
+        table_detach(pmap, table, upper, batch);
 }
 
 /* Last address (exclusive) below @end that the entry at @level containing @va covers. */
@@ -232,13 +275,9 @@ static void zap_middle_table(struct pmap *pmap, struct page *middle, uvaddr_t st
     pte_t *entries = page_to_virt(middle);
     for (uvaddr_t va = start, next; va < end; va = next) {
         next = entry_end(va, 1, end);
-        pte_t e = pte_read(&entries[PT_INDEX(va, 1)]);
-        if (!pte_is_table(e))
-            continue;
-        struct page *table = pfn_to_page(pte_pfn(e));
-        zap_leaf_table(pmap, table, va, next, batch);
-        if (free_tables && table->mapped == 0)
-            table_detach(pmap, table, batch);
+        pte_t *upper = &entries[PT_INDEX(va, 1)];
+        if (hung_table(pte_read(upper)))
+            zap_leaf_table(pmap, upper, va, next, free_tables, batch);
     }
 }
 
@@ -255,7 +294,7 @@ void pmap_zap(struct pmap *pmap, uvaddr_t start, uvaddr_t end, bool free_tables,
         struct page *middle = pfn_to_page(pte_pfn(e));
         zap_middle_table(pmap, middle, va, next, free_tables, batch);
         if (free_tables && middle->mapped == 0)
-            table_detach(pmap, middle, batch);
+            table_detach(pmap, middle, &pmap->root[PT_INDEX(va, 2)], batch);
     }
 }
 
@@ -268,8 +307,25 @@ static struct page *find_leaf_table(struct pmap *pmap, uvaddr_t va, uvaddr_t end
         return NULL;
     }
     *next = entry_end(va, 1, end);
-    e = pte_read(&table_entries(e)[PT_INDEX(va, 1)]);
-    return pte_is_table(e) ? pfn_to_page(pte_pfn(e)) : NULL;
+    return hung_table(pte_read(&table_entries(e)[PT_INDEX(va, 1)]));
+}
+
+pte_t *pmap_next_upper(struct pmap *pmap, uvaddr_t *va, uvaddr_t end)
+{
+    while (*va < end) {
+        pte_t e = pte_read(&pmap->root[PT_INDEX(*va, 2)]);
+        uvaddr_t stop = entry_end(*va, 2, end);
+        if (!pte_is_table(e)) {
+            *va = stop;
+            continue;
+        }
+        for (pte_t *middle = table_entries(e); *va < stop; *va = entry_end(*va, 1, ~0UL)) {
+            pte_t *upper = &middle[PT_INDEX(*va, 1)];
+            if (hung_table(pte_read(upper)))
+                return upper;
+        }
+    }
+    return NULL;
 }
 
 void pmap_for_each(struct pmap *pmap, uvaddr_t start, uvaddr_t end,
@@ -291,35 +347,34 @@ void pmap_for_each(struct pmap *pmap, uvaddr_t start, uvaddr_t end,
 }
 
 /*
- * Moves one entry. The two tables are locked one after the other, never together: the aspace write
- * lock keeps everybody out but those who come by the rmap, and between the two locks the page is
- * held by a reference and known to nobody.
+ * Moves one entry to a table that may be another one. Both are locked together: who comes by the
+ * rmap finds the entry either here or there. That one only tries for locks, and the aspace write
+ * lock keeps everybody else out, so no order is needed.
  */
 static void move_entry(struct pmap *pmap, struct page *src, pte_t *pte, uvaddr_t to)
 {
-    ticket_lock(&src->lock, &table_lock_class);
-    pte_t old = pte_read(pte);
-    if (pte_none(old)) {
-        ticket_unlock(&src->lock, &table_lock_class);
-        return;
-    }
-    struct pte_ref dst;
-    old = pte_exchange(pte, PTE_NONE);
-    src->mapped--;
-    struct page *page = pte_is_leaf(old) ? pfn_to_page(pte_pfn(old)) : NULL;
-    bool counted = page && page->state != PAGE_WIRED;
-    pte_t *entries = NULL;
     uvaddr_t unused;
-    struct page *table = find_leaf_table(pmap, to, USER_TOP, &unused);
-    assert(table);
-    entries = page_to_virt(table);
-    dst = (struct pte_ref){&entries[PT_INDEX(to, 0)], table};
-    if (counted)
-        rmap_replace(page, pte, dst.pte);
+    struct page *dst = find_leaf_table(pmap, to, USER_TOP, &unused);
+    assert(dst);
+    pte_t *target = (pte_t *)page_to_virt(dst) + PT_INDEX(to, 0);
+    ticket_lock(&src->lock, &table_lock_class);
+    if (dst != src)
+        ticket_lock_nested(&dst->lock, &table_lock_class, 1);
+    pte_t old = pte_exchange(pte, PTE_NONE);
+    if (!pte_none(old)) {
+        struct page *page = pte_is_leaf(old) ? pfn_to_page(pte_pfn(old)) : NULL;
+        src->mapped--;
+        if (page && page->state != PAGE_WIRED) {
+            enum resident_kind kind = resident_kind(page);
+            src->table_resident[kind]--;
+            dst->table_resident[kind]++;
+            rmap_replace(page, pte, target);
+        }
+        pmap_install(&(struct pte_ref){target, dst}, old);
+    }
+    if (dst != src)
+        ticket_unlock(&dst->lock, &table_lock_class);
     ticket_unlock(&src->lock, &table_lock_class);
-    ticket_lock(&table->lock, &table_lock_class);
-    pmap_install(&dst, old);
-    ticket_unlock(&table->lock, &table_lock_class);
 }
 
 void pmap_move(struct pmap *pmap, uvaddr_t from, uvaddr_t to, u64 len)

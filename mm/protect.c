@@ -52,6 +52,8 @@ int aspace_protect(struct aspace *as, uvaddr_t start, u64 length, unsigned prot)
     r = range_is_mapped(as, start, end);
     if (r == 0)
         r = check_permitted(as, start, end, prot);
+    if (r == 0)
+        r = pmap_own(&as->pmap, start, end);
     if (r == 0) {
         charge = newly_accountable(as, start, end, prot);
         r = commit_charge(charge);

@@ -48,7 +48,9 @@ static int move_to(struct remap *r, struct vma *v, uvaddr_t to)
     int e = charge_growth(as, v, grow >> PAGE_SHIFT);
     if (e < 0)
         return e;
-    e = pmap_prepare(&as->pmap, to, to + keep);
+    e = pmap_own(&as->pmap, r->old, r->old + r->old_len);
+    if (e == 0)
+        e = pmap_prepare(&as->pmap, to, to + keep);
     if (e < 0) {
         if (v->flags & VMA_ACCOUNT) {
             as->pages_committed -= grow >> PAGE_SHIFT;
@@ -93,7 +95,9 @@ static int remap_fixed(struct remap *r, uvaddr_t *out)
     if (check_range(r->new_addr, r->new_len, &new_end) < 0 ||
         (r->new_addr < old_end && r->old < new_end))
         return -EINVAL;
-    unmap_locked(r->as, &r->op, r->new_addr, new_end);
+    int e = unmap_locked(r->as, &r->op, r->new_addr, new_end);
+    if (e < 0)
+        return e;
     *out = r->new_addr;
     return move_to(r, vma_find(&r->as->vmas, r->old), r->new_addr);
 }
@@ -106,10 +110,8 @@ static int remap_locked(struct remap *r, uvaddr_t *out)
     if (r->flags & MREMAP_FIXED)
         return remap_fixed(r, out);
     *out = r->old;
-    if (r->new_len <= r->old_len) {
-        unmap_locked(r->as, &r->op, r->old + r->new_len, r->old + r->old_len);
-        return 0;
-    }
+    if (r->new_len <= r->old_len)
+        return unmap_locked(r->as, &r->op, r->old + r->new_len, r->old + r->old_len);
     u64 grow = r->new_len - r->old_len;
     if (can_grow_in_place(r, v, grow)) {
         int e = charge_growth(r->as, v, grow >> PAGE_SHIFT);

@@ -69,7 +69,7 @@ static unsigned block_used(const struct rmap_block *b)
 }
 
 /* A second entry, or one more than fits: needs a block. => Page's rmap locked; unlocks. */
-static __attribute__((noinline)) int add_block(struct page *page, pte_t *pte)
+static __attribute__((noinline)) int add_block(struct page *page, pte_t *pte, s32 mapped)
 {
     struct rmap_block *b = kmem_cache_alloc(block_cache, PA_NOWAIT | PA_ZERO);
     if (b) {
@@ -78,13 +78,14 @@ static __attribute__((noinline)) int add_block(struct page *page, pte_t *pte)
         if (!b->next)
             b->pte[1] = (pte_t *)page->rmap;
         page->rmap = (uintptr_t)b | CHAINED;
-        page->mapped++;
+        page->mapped += mapped;
     }
     rmap_unlock_nopreempt(page);
     return b ? 0 : -ENOMEM;
 }
 
-int rmap_add(struct page *page, pte_t *pte)
+/* Puts @pte on the chain and adds @mapped to the count. */
+static inline int add_entry(struct page *page, pte_t *pte, s32 mapped)
 {
     rmap_lock_nopreempt(page);
     if (!page->rmap) {
@@ -93,12 +94,22 @@ int rmap_add(struct page *page, pte_t *pte)
         struct rmap_block *head = chain(page);
         unsigned used = head ? block_used(head) : BLOCK_ENTRIES;
         if (unlikely(used == BLOCK_ENTRIES))
-            return add_block(page, pte);
+            return add_block(page, pte, mapped);
         head->pte[used] = pte;
     }
-    page->mapped++;
+    page->mapped += mapped;
     rmap_unlock_nopreempt(page);
     return 0;
+}
+
+int rmap_add(struct page *page, pte_t *pte)
+{
+    return add_entry(page, pte, 1);
+}
+
+int rmap_hang(struct page *table, pte_t *upper)
+{
+    return add_entry(table, upper, 0);
 }
 
 /* Where @pte stands in the chain. It must. => Page's rmap locked. */
@@ -174,6 +185,14 @@ void rmap_remove(struct page *page, pte_t *pte)
         remove_unlock(page, pte);
 }
 
+void rmap_unhang(struct page *table, pte_t *upper)
+{
+    rmap_lock_nopreempt(table);
+    if (!remove_simple(table, upper))
+        remove_chained(table, upper);
+    rmap_unlock_nopreempt(table);
+}
+
 void rmap_replace(struct page *page, pte_t *from, pte_t *to)
 {
     rmap_lock_nopreempt(page);
@@ -184,6 +203,16 @@ void rmap_replace(struct page *page, pte_t *from, pte_t *to)
     rmap_unlock_nopreempt(page);
 }
 
+void rmap_for_each(struct page *page, void (*fn)(pte_t *pte, void *arg), void *arg)
+{
+    struct rmap_block *b = chain(page);
+    if (!b && page->rmap)
+        fn((pte_t *)page->rmap, arg);
+    for (; b; b = b->next)
+        for (unsigned i = 0; i < BLOCK_ENTRIES && b->pte[i]; i++)
+            fn(b->pte[i], arg);
+}
+
 /* Any one entry, NULL when there is none. => Page's rmap locked. */
 static pte_t *first_entry(struct page *page)
 {
@@ -191,17 +220,48 @@ static pte_t *first_entry(struct page *page)
     return head ? head->pte[0] : (pte_t *)page->rmap;
 }
 
+/* An entry that changes for all address spaces that share its table. */
+struct shared_change {
+    uvaddr_t va;
+    enum resident_kind gone; /* what it no longer maps; RESIDENT_KINDS: it still does */
+};
+
+static void follow_change(struct pmap *pmap, void *arg)
+{
+    const struct shared_change *c = arg;
+    if (c->gone < RESIDENT_KINDS) {
+        pmap_note_peak(pmap);
+        atomic_add_relaxed(&pmap->resident[c->gone], -1UL);
+    }
+    pmap_flush(pmap, c->va, c->va + PAGE_SIZE);
+}
+
 /* Empties @pte, whose table is locked, and flushes it everywhere. => Page's rmap locked. */
 static void unmap_entry(struct page *page, struct page *table, pte_t *pte)
 {
-    struct pmap *pmap = table_pmap(table);
-    uvaddr_t va = table_entry_va(table, pte);
-    pmap_note_peak(pmap);
+    struct shared_change c = {table_entry_va(table, pte), resident_kind(page)};
     pte_exchange(pte, PTE_NONE);
     table->mapped--;
-    atomic_sub(pmap_resident_counter(pmap, page), 1);
+    table->table_resident[c.gone]--;
     remove_locked(page, pte);
-    pmap_flush(pmap, va, va + PAGE_SIZE);
+    table_for_each_pmap(table, follow_change, &c);
+}
+
+void rmap_drop_entry(struct page *table, pte_t *pte)
+{
+    pte_t old = pte_read(pte);
+    struct page *page = pte_is_leaf(old) ? pfn_to_page(pte_pfn(old)) : NULL;
+    if (!page || page->state == PAGE_WIRED) {
+        struct shared_change c = {table_entry_va(table, pte), RESIDENT_KINDS};
+        pte_exchange(pte, PTE_NONE);
+        table->mapped--;
+        table_for_each_pmap(table, follow_change, &c);
+        return;
+    }
+    rmap_lock_nopreempt(page);
+    unmap_entry(page, table, pte);
+    rmap_unlock_nopreempt(page);
+    page_put(page);
 }
 
 unsigned rmap_unmap_all(struct page *page)
@@ -271,8 +331,8 @@ static void clean_entry(struct page *table, pte_t *pte, void *arg)
     while (!pte_cas(pte, &old, pte_mkclean(pte_wrprotect(old))))
         ;
     *was_dirty |= pte_dirty(old);
-    uvaddr_t va = table_entry_va(table, pte);
-    pmap_flush(table_pmap(table), va, va + PAGE_SIZE);
+    struct shared_change c = {table_entry_va(table, pte), RESIDENT_KINDS};
+    table_for_each_pmap(table, follow_change, &c);
 }
 
 bool rmap_clean(struct page *page)

@@ -38,7 +38,8 @@ static void as_leave(struct aspace *as, bool locked)
 static bool lock_accessible(struct aspace *as, uvaddr_t va, enum vm_access access,
                             struct pte_ref *ref)
 {
-    if (va >= USER_TOP || pmap_lock(&as->pmap, va, false, ref) < 0)
+    enum pmap_use use = access == VM_ACCESS_WRITE ? PMAP_CHANGE : PMAP_LOOK;
+    if (va >= USER_TOP || pmap_lock(&as->pmap, va, use, ref))
         return false;
     pte_t pte = pte_read(ref->pte);
     if (!pte_allows(pte, access)) {

@@ -7,7 +7,8 @@
  *   SLAB, TABLE, ANON, FILE, WIRED -> FREE          by page_free() / the last page_put()
  *
  * References: whoever keeps a pointer holds one. A page-table entry that maps the page holds one
- * (and counts in ->mapped); the page cache holds one for each page it has.
+ * (and counts in ->mapped); the page cache holds one for each page it has; a table has one for each
+ * upper entry that hangs it.
  */
 #pragma once
 
@@ -15,6 +16,9 @@
 #include "core/panic.h"
 #include "core/spinlock.h"
 #include "lib/list.h"
+
+/* What a leaf entry maps, as resident sets are told apart. */
+enum resident_kind { RESIDENT_ANON, RESIDENT_FILE, RESIDENT_SHARED, RESIDENT_KINDS };
 
 enum page_state { PAGE_FREE, PAGE_SLAB, PAGE_TABLE, PAGE_ANON, PAGE_FILE, PAGE_WIRED, PAGE_STATES };
 
@@ -52,9 +56,13 @@ struct page {
         void *owner;              /* SLAB: its cache */
     };
     union {
-        u64 index;       /* FILE: page number in the object */
-        u64 table_level; /* TABLE */
-        void *freelist;  /* SLAB: z */
+        u64 index; /* FILE: page number in the object */
+        struct {   /* TABLE: t */
+            u8 table_level;
+            bool table_readonly;                /* no entry is writable: mm/share.c */
+            u16 table_resident[RESIDENT_KINDS]; /* entries that map such pages */
+        };
+        void *freelist; /* SLAB: z */
     };
     uintptr_t rmap;     /* r: who maps it, see mm/rmap.c; SLAB: objects in use (z) */
     struct ticket lock; /* TABLE: guards its entries */

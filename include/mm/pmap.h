@@ -15,12 +15,17 @@ struct pmap {
     u64 loaded;            /* atomic: CPUs whose page table it is, perhaps only left over */
     u64 tlb_gen;           /* atomic: bumped by each flush */
     u64 cpu_gen[MAX_CPUS]; /* tlb_gen up to which that CPU has flushed */
-    u64 tables;            /* atomic: table pages, the root included */
-    u64 resident_anon;     /* atomic: present leaf entries by kind of page; zero page not counted */
-    u64 resident_file;
-    u64 resident_shared; /* shared anonymous and tmpfs */
-    u64 swapped;         /* swap entries */
-    u64 peak_resident;   /* their greatest sum before the set last shrank: pmap_peak_resident() */
+    u64 tables;            /* atomic: table pages, the root and shared ones included */
+    union {                /* atomic: present leaf entries; the page of zeroes is not counted */
+        u64 resident[RESIDENT_KINDS];
+        struct {
+            u64 resident_anon;
+            u64 resident_file;
+            u64 resident_shared; /* shared anonymous and tmpfs */
+        };
+    };
+    u64 swapped;       /* swap entries */
+    u64 peak_resident; /* their greatest sum before the set last shrank: pmap_peak_resident() */
 };
 
 /* Greatest resident set so far, in pages; the one of now counts as well. */
@@ -40,12 +45,20 @@ struct pte_ref {
 int pmap_init(struct pmap *pmap);  /* 0, -ENOMEM */
 void pmap_fini(struct pmap *pmap); /* every user entry must be gone */
 
+enum pmap_use {
+    PMAP_LOOK,   /* entries are only read, or get A or D set */
+    PMAP_CHANGE, /* entries of this address space alone: PMAP_SHARED when the table is not its own
+                  */
+    PMAP_CREATE, /* the same, and missing tables are made */
+};
+#define PMAP_SHARED 2 /* pmap_resolve() or pmap_own() must come first: mm/share.c */
+
 /*
- * Finds the leaf entry for @va and locks its table; with @create makes missing tables.
- * Returns 0, -ENOENT (no table; only without @create), -ENOMEM.
+ * Finds the leaf entry for @va and locks its table.
+ * Returns 0, PMAP_SHARED, -ENOENT (no table; not with PMAP_CREATE), -ENOMEM.
  * => aspace lock held (read or write). Sleeps only to allocate. pmap_unlock() releases.
  */
-int pmap_lock(struct pmap *pmap, uvaddr_t va, bool create, struct pte_ref *out);
+int pmap_lock(struct pmap *pmap, uvaddr_t va, enum pmap_use use, struct pte_ref *out);
 void pmap_unlock(struct pte_ref *ref);
 
 /* Kernel half: maps one frame at @va in the KVA area / removes it (returns its frame, flushes). */
