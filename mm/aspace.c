@@ -142,9 +142,9 @@ static void walk_table(const struct walk *w, pte_t *entries, unsigned count, uns
             continue;
         uvaddr_t va = base + i * PT_SPAN(level);
         w->fn(w->arg, level, va, e);
-        struct page *table = hung_table(e);
-        if (!table)
+        if (pte_is_leaf(e))
             continue;
+        struct page *table = pfn_to_page(pte_pfn(e));
         if (level == 1)
             walk_leaf_table(w, table);
         else
@@ -173,8 +173,9 @@ struct counts {
 static void count_entry(void *arg, unsigned level, uvaddr_t va, pte_t pte)
 {
     struct counts *c = arg;
-    if (hung_table(pte)) {
+    if (level > 0) {
         c->tables++;
+        c->leaves += pte_is_leaf(pte) ? PT_ENTRIES : 0;
     } else if (pte_is_leaf(pte) && pfn_to_page(pte_pfn(pte))->state != PAGE_WIRED) {
         assert(pfn_to_page(pte_pfn(pte))->mapped > 0);
         c->leaves++;
@@ -198,4 +199,5 @@ void aspace_init(void)
 {
     aspace_cache = kmem_cache_create("aspace", sizeof(struct aspace), 0);
     map_init();
+    super_init();
 }

@@ -45,7 +45,8 @@
 #define STACK_GUARD (256 * PAGE_SIZE)
 
 /* The fault needs memory and could not sleep for it: make some, begin again. */
-#define FAULT_NEED_PAGE 1
+#define FAULT_NEED_PAGE  1
+#define FAULT_NEED_BLOCK 3 /* for a superpage (2 is PMAP_SHARED) */
 
 struct fault {
     struct aspace *as;
@@ -53,6 +54,8 @@ struct fault {
     uvaddr_t va; /* page aligned */
     enum vm_access access;
     struct page *spare; /* allocated with sleeping, not yet used */
+    struct page *block; /* the same, of the size of a superpage */
+    bool no_block;      /* there was none: small pages will do */
     unsigned refills;   /* how often memory was made for it */
     bool dirtied;       /* a page of a file became dirty: the writer may have to wait */
 };
@@ -86,6 +89,8 @@ static void install_anon(struct fault *f, struct pte_ref *ref, struct page *page
     rmap_add_first(page, ref->pte);
     count_resident(&f->as->pmap, ref->table, RESIDENT_ANON, 1);
     pmap_install(ref, user_leaf(page, vma_entry_prot(f->vma), true));
+    if (unlikely(ref->table->mapped == PT_ENTRIES))
+        super_promote(ref->table);
 }
 
 /* Anonymous memory that was never touched (or was dropped). => Table locked, entry empty. */
@@ -96,8 +101,16 @@ static int fault_anon(struct fault *f, struct pte_ref *ref)
         vm_count(fault_zero_page);
         return 0;
     }
-    struct page *page = take_page(f, true);
-    if (!page)
+    bool may_be_super = unlikely(ref->table->mapped == 0 || ref->table->reservation);
+    if (may_be_super && super_wants_block(f->vma, ref->table, f->va) && !f->no_block) {
+        if (!f->block)
+            return FAULT_NEED_BLOCK;
+        super_fill(&f->as->pmap, ref->table, f->block, vma_entry_prot(f->vma));
+        f->block = NULL;
+        return 0;
+    }
+    struct page *page = may_be_super ? super_take(f->vma, ref->table, f->va) : NULL;
+    if (!page && !(page = take_page(f, true)))
         return FAULT_NEED_PAGE;
     install_anon(f, ref, page);
     vm_count(fault_zero);
@@ -136,8 +149,9 @@ static int fault_cow(struct fault *f, struct pte_ref *ref, pte_t pte)
         return 0;
     }
     bool zero = old == zero_page;
-    struct page *page = take_page(f, zero);
-    if (!page)
+    struct page *page =
+        zero && ref->table->reservation ? super_take(f->vma, ref->table, f->va) : NULL;
+    if (!page && !(page = take_page(f, zero)))
         return FAULT_NEED_PAGE;
     if (zero) {
         vm_count(fault_zero);
@@ -149,6 +163,8 @@ static int fault_cow(struct fault *f, struct pte_ref *ref, pte_t pte)
             vm_count(fault_file_copy);
     }
     replace_entry(f, ref, page);
+    if (zero && unlikely(ref->table->mapped == PT_ENTRIES))
+        super_promote(ref->table);
     return 0;
 }
 
@@ -480,6 +496,14 @@ static int refill(struct fault *f)
     return f->spare ? -EAGAIN : -ENOMEM;
 }
 
+/* Makes a block for a superpage, or notes that there is none. */
+static int refill_block(struct fault *f)
+{
+    f->block = super_block_alloc();
+    f->no_block = !f->block;
+    return -EAGAIN;
+}
+
 int vm_fault(struct aspace *as, uvaddr_t va, enum vm_access access)
 {
     vm_count(pgfault);
@@ -493,6 +517,8 @@ int vm_fault(struct aspace *as, uvaddr_t va, enum vm_access access)
         r = fault_once(&f);
         if (unlikely(r == FAULT_NEED_PAGE))
             r = refill(&f);
+        else if (unlikely(r == FAULT_NEED_BLOCK))
+            r = refill_block(&f);
     } while (r == -EAGAIN);
     if (likely(self->pages_awaited == awaited)) {
         self->faults_minor++;
@@ -504,6 +530,8 @@ int vm_fault(struct aspace *as, uvaddr_t va, enum vm_access access)
         writeback_balance();
     if (unlikely(f.spare))
         page_free(f.spare, 0);
+    if (unlikely(f.block))
+        super_block_free(f.block);
     return r;
 }
 

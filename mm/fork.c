@@ -91,11 +91,12 @@ static int copy_entries(struct fork_copy *c, struct page *src, struct page *dst,
 static int copy_part(struct fork_copy *c, pte_t *upper, uvaddr_t va, uvaddr_t end)
 {
     struct pte_ref dst;
-    struct page *src = hung_table(pte_read(upper));
+    struct page *src = hung_table(upper);
     int r = pmap_lock(&c->child->pmap, va, PMAP_CREATE, &dst);
     if (r < 0)
         return r;
     ticket_lock_nested(&src->lock, &table_lock_class, 1);
+    table_plain(src);
     r = copy_entries(c, src, dst.table, va, end);
     ticket_unlock(&src->lock, &table_lock_class);
     pmap_unlock(&dst);
@@ -120,7 +121,7 @@ static bool may_share(struct aspace *from, uvaddr_t va, uvaddr_t end)
 /* The leaf table hung by @upper, which translates [va, va + 2 MiB). */
 static int fork_table(struct aspace *from, struct fork_copy *c, pte_t *upper, uvaddr_t va)
 {
-    const struct page *table = hung_table(pte_read(upper));
+    const struct page *table = hung_table(upper);
     uvaddr_t end = va + PT_SPAN(1);
     vm_count(fork_tables);
     if (vm_cow && vm_share_tables && table->table_resident[RESIDENT_ANON] >= SHARE_MIN &&
@@ -148,7 +149,7 @@ static int fork_tables(struct aspace *from, struct aspace *child)
         pte_t *upper;
         va = MAX(va, ALIGN_DOWN(v->start, PT_SPAN(1)));
         for (; r == 0 && (upper = pmap_next_upper(&from->pmap, &va, v->end)); va += PT_SPAN(1))
-            if (READ_ONCE(hung_table(pte_read(upper))->mapped) > 0)
+            if (READ_ONCE(hung_table(upper)->mapped) > 0)
                 r = fork_table(from, &c, upper, va);
     }
     vm_count_add(fork_entries, c.entries);

@@ -18,10 +18,17 @@ extern struct lock_class table_lock_class;
 /* The page table that @table, the root or one right below it, belongs to. */
 struct pmap *table_pmap(const struct page *table);
 
-/* The table that @entry, of a table above the leaves, hangs, linked or parked; NULL: none. */
-static inline struct page *hung_table(pte_t entry)
+/* The table that @upper, an entry above the leaves, hangs: linked, parked, or hidden behind a
+ * superpage. NULL: none. => aspace locked. */
+static inline struct page *hung_table(const pte_t *upper)
 {
-    return pte_is_table(entry) || pte_is_parked(entry) ? pfn_to_page(pte_pfn(entry)) : NULL;
+    pte_t e = pte_read(upper);
+    if (pte_none(e))
+        return NULL;
+    if (likely(!pte_is_leaf(e)))
+        return pfn_to_page(pte_pfn(e));
+    memory_barrier(); /* ->hidden was filled before the leaf was stored */
+    return virt_to_page(upper)->hidden[((vaddr_t)upper & ~PAGE_MASK) / sizeof(*upper)];
 }
 
 /* A fresh table of @level for @va, hung by @parent. NULL: out of memory. => May sleep. */
@@ -128,6 +135,39 @@ int pmap_resolve(struct pmap *pmap, uvaddr_t va, enum vm_access access);
 /* Calls @fn for each page table that the leaf @table hangs in. => Table locked. */
 void table_for_each_pmap(struct page *table, void (*fn)(struct pmap *pmap, void *arg), void *arg);
 
+/* ---- super.c ---- */
+
+void super_init(void);
+/*
+ * A frame, zeroed, for the empty entry of @table that translates @va of @v: its place in the
+ * table's reservation, which is made now if the table is empty. NULL: take any other. => Table
+ * locked.
+ */
+struct page *super_take(const struct vma *v, struct page *table, uvaddr_t va);
+/* A write to @va shall map a superpage at once. => Table locked. */
+bool super_wants_block(const struct vma *v, const struct page *table, uvaddr_t va);
+/* A block of zeroed anonymous pages for super_fill(); NULL: none to spare. => May sleep. */
+struct page *super_block_alloc(void);
+void super_block_free(struct page *block);
+/* Maps @block by the empty @table and promotes it. => Table locked. */
+void super_fill(struct pmap *pmap, struct page *table, struct page *block, unsigned prot);
+/* Hides @table, full and the address space's own, behind a superpage if its entries map a whole
+ * block alike and writable. => Table locked. */
+void super_promote(struct page *table);
+void super_demote(struct page *table); /* => Table locked, TABLE_SUPER */
+/* Unmaps the whole superpage in front of @table and frees its block; false: not possible, nothing
+ * done. => Table locked, TABLE_SUPER. @dead: no flush is needed. */
+bool super_zap(struct pmap *pmap, struct page *table, bool dead);
+/* The reservation of @table, which goes away, ends. => Nothing locked. */
+void super_break(struct page *table);
+
+/* What changes entries of @table calls this first. => Table locked. */
+static inline void table_plain(struct page *table)
+{
+    if (unlikely(table->table_flags & TABLE_SUPER))
+        super_demote(table);
+}
+
 /* ---- rmap.c ---- */
 
 /* rmap_add() for a fresh page that nobody else can reach yet. */
@@ -141,6 +181,8 @@ void rmap_replace(struct page *page, pte_t *from, pte_t *to);
 /* rmap_add() and rmap_remove() for the upper entries of a table: ->mapped does not count them. */
 int rmap_hang(struct page *table, pte_t *upper);
 void rmap_unhang(struct page *table, pte_t *upper);
+/* Any one entry of @page's chain; NULL: there is none. => Chain stable or page's rmap locked. */
+pte_t *rmap_first(struct page *page);
 /* Calls @fn for each entry of @page's chain. => Chain stable or page's rmap locked. */
 void rmap_for_each(struct page *page, void (*fn)(pte_t *pte, void *arg), void *arg);
 /* Empties @pte for all who share @table, flushes, and puts the page. => Table locked. */

@@ -28,6 +28,7 @@
 
 #include "core/param.h"
 #include "core/waitq.h"
+#include "lib/bitmap.h"
 #include "lib/string.h"
 #include "mm/counters.h"
 #include "mm/object.h"
@@ -374,6 +375,58 @@ void page_free(struct page *page, unsigned order)
     if (unlikely(!stash_push(&pc->stash, pc->slot, page)))
         stash_overflow(pc, page);
     arch_irq_restore(irq);
+}
+
+/* --- blocks set aside --- */
+
+struct page *page_reserve(unsigned order)
+{
+    SPIN_GUARD_IRQ(&zone.lock);
+    if (zone.free_pages < zone.high + (2UL << order))
+        return NULL;
+    struct page *block = zone_take(order);
+    if (block)
+        page_cpu_self()->allocated[PAGE_RESERVED] += 1UL << order;
+    return block;
+}
+
+void page_claim(struct page *page, enum page_state state, unsigned flags)
+{
+    unsigned long irq = arch_irq_save();
+    struct page_cpu *pc = page_cpu_self();
+    pc->freed[PAGE_RESERVED]++;
+    pc->allocated[state]++;
+    arch_irq_restore(irq);
+    frame_take(page, state, 1, 0);
+    if (must_zero(flags))
+        page_zero(page_to_virt(page));
+}
+
+/* The largest naturally aligned block that begins at @from and ends at @end or before. */
+static unsigned aligned_order(u64 from, u64 end)
+{
+    unsigned order = 0;
+    while (order < PAGE_MAX_ORDER && !(from >> order & 1) && from + (2UL << order) <= end)
+        order++;
+    return order;
+}
+
+u64 page_unreserve(struct page *block, unsigned order, const u64 *taken)
+{
+    u64 count = 1UL << order, freed = 0;
+    SPIN_GUARD_IRQ(&zone.lock);
+    for (u64 i = bitmap_find_clear(taken, count, 0); i < count;) {
+        u64 end = bitmap_find_set(taken, count, i);
+        while (i < end) {
+            unsigned o = aligned_order(i, end);
+            zone_put(block + i, o);
+            freed += 1UL << o;
+            i += 1UL << o;
+        }
+        i = bitmap_find_clear(taken, count, i);
+    }
+    page_cpu_self()->freed[PAGE_RESERVED] += freed;
+    return freed;
 }
 
 void page_release(struct page *page)

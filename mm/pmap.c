@@ -44,6 +44,7 @@ struct page *table_new(pte_t *parent, uvaddr_t va, unsigned level)
     table->rmap = (uintptr_t)parent;
     table->mapped = 0;
     table->lock = (struct ticket){0};
+    table->link = (struct list_node){0}; /* no reservation, nothing hidden */
     vm_count(table_alloc);
     return table;
 }
@@ -111,17 +112,16 @@ static __attribute__((noinline)) int lock_shared(enum pmap_use use, struct pte_r
     return PMAP_SHARED;
 }
 
-/* pmap_lock() when a table is missing, or parked. */
+/* pmap_lock() when a table is missing, parked or hidden. */
 static __attribute__((noinline)) int lock_missing(struct pmap *pmap, uvaddr_t va, enum pmap_use use,
                                                   struct pte_ref *out)
 {
     pte_t *upper = pmap_upper(pmap, va, use == PMAP_CREATE);
-    pte_t e = upper ? pte_read(upper) : PTE_NONE;
-    if (pte_is_parked(e)) {
-        out->table = pfn_to_page(pte_pfn(e));
-        out->pte = &table_entries(e)[PT_INDEX(va, 0)];
+    out->table = upper ? hung_table(upper) : NULL;
+    if (out->table) {
+        out->pte = (pte_t *)page_to_virt(out->table) + PT_INDEX(va, 0);
         ticket_lock(&out->table->lock, &table_lock_class);
-        return lock_shared(use, out);
+        return pte_is_parked(pte_read(upper)) || out->table->refs > 1 ? lock_shared(use, out) : 0;
     }
     if (use != PMAP_CREATE)
         return -ENOENT;
@@ -206,6 +206,10 @@ static void table_detach(struct pmap *pmap, struct page *table, pte_t *parent,
     preempt_disable();
     rmap_unhang(table, parent);
     preempt_enable();
+    if (table->table_level == 0)
+        super_break(table);
+    else
+        kfree(table->hidden);
     atomic_sub(&virt_to_page(parent)->mapped, 1);
     atomic_sub(&pmap->tables, 1);
     vm_count(table_free);
@@ -244,12 +248,15 @@ static void zap_shared_table(struct page *table, uvaddr_t start, uvaddr_t end)
 static void zap_leaf_table(struct pmap *pmap, pte_t *upper, uvaddr_t start, uvaddr_t end,
                            bool free_tables, struct tlb_batch *batch)
 {
-    struct page *table = hung_table(pte_read(upper));
+    struct page *table = hung_table(upper);
     bool whole = batch->dead || end - start == PT_SPAN(1);
     ticket_lock(&table->lock, &table_lock_class);
     bool own = table->refs == 1;
     if (own) {
-        zap_own_table(pmap, table, start, end, batch);
+        if (!(table->table_flags & TABLE_SUPER) || !whole || !super_zap(pmap, table, batch->dead)) {
+            table_plain(table);
+            zap_own_table(pmap, table, start, end, batch);
+        }
     } else if (free_tables) {
         assert(whole);
         table_unshare(pmap, table, upper);
@@ -276,7 +283,7 @@ static void zap_middle_table(struct pmap *pmap, struct page *middle, uvaddr_t st
     for (uvaddr_t va = start, next; va < end; va = next) {
         next = entry_end(va, 1, end);
         pte_t *upper = &entries[PT_INDEX(va, 1)];
-        if (hung_table(pte_read(upper)))
+        if (hung_table(upper))
             zap_leaf_table(pmap, upper, va, next, free_tables, batch);
     }
 }
@@ -307,7 +314,7 @@ static struct page *find_leaf_table(struct pmap *pmap, uvaddr_t va, uvaddr_t end
         return NULL;
     }
     *next = entry_end(va, 1, end);
-    return hung_table(pte_read(&table_entries(e)[PT_INDEX(va, 1)]));
+    return hung_table(&table_entries(e)[PT_INDEX(va, 1)]);
 }
 
 pte_t *pmap_next_upper(struct pmap *pmap, uvaddr_t *va, uvaddr_t end)
@@ -321,7 +328,7 @@ pte_t *pmap_next_upper(struct pmap *pmap, uvaddr_t *va, uvaddr_t end)
         }
         for (pte_t *middle = table_entries(e); *va < stop; *va = entry_end(*va, 1, ~0UL)) {
             pte_t *upper = &middle[PT_INDEX(*va, 1)];
-            if (hung_table(pte_read(upper)))
+            if (hung_table(upper))
                 return upper;
         }
     }

@@ -9,8 +9,9 @@
  * pages go round once more, unused ones become candidates. This is the second-chance clock with two
  * hands. Anonymous pages join the same lists once they have a place to be written to.
  *
- * Other caches (dentries, inodes, kernel stacks) register a shrinker and are asked for a share of
- * what they hold that grows with the urgency. Then the slab allocator gives back empty slabs.
+ * Frames set aside for superpages that nobody touched go first (mm/super.c). Other caches
+ * (dentries, inodes, kernel stacks) register a shrinker and are asked for a share of what they hold
+ * that grows with the urgency. Then the slab allocator gives back empty slabs.
  *
  * Who. The pagedaemon sleeps until the free frames fall below the low level and works until the
  * high one. A thread that finds nothing at all reclaims itself (page_alloc()). While a thread
@@ -25,6 +26,7 @@
 #include "core/errno.h"
 #include "core/param.h"
 #include "core/waitq.h"
+#include "mm/aspace.h"
 #include "mm/counters.h"
 #include "mm/rmap.h"
 #include "mm/slab.h"
@@ -220,7 +222,7 @@ static u64 shrink_caches(unsigned shift)
 /* Rounds of growing urgency until @want frames are free again. Returns how many. */
 static u64 reclaim(u64 want, bool daemon)
 {
-    u64 freed = 0, scanned = 0, stolen = 0;
+    u64 freed = super_reclaim(want), scanned = 0, stolen = 0;
     for (unsigned round = 0; round < URGENCIES && freed < want; round++) {
         unsigned shift = URGENCIES - 1 - round;
         u64 pages = READ_ONCE(active.count) + READ_ONCE(inactive.count);

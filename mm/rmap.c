@@ -213,8 +213,7 @@ void rmap_for_each(struct page *page, void (*fn)(pte_t *pte, void *arg), void *a
             fn(b->pte[i], arg);
 }
 
-/* Any one entry, NULL when there is none. => Page's rmap locked. */
-static pte_t *first_entry(struct page *page)
+pte_t *rmap_first(struct page *page)
 {
     struct rmap_block *head = chain(page);
     return head ? head->pte[0] : (pte_t *)page->rmap;
@@ -240,6 +239,7 @@ static void follow_change(struct pmap *pmap, void *arg)
 static void unmap_entry(struct page *page, struct page *table, pte_t *pte)
 {
     struct shared_change c = {table_entry_va(table, pte), resident_kind(page)};
+    table_plain(table);
     pte_exchange(pte, PTE_NONE);
     table->mapped--;
     table->table_resident[c.gone]--;
@@ -269,7 +269,7 @@ unsigned rmap_unmap_all(struct page *page)
     unsigned removed = 0;
     for (;;) {
         rmap_lock(page);
-        pte_t *pte = first_entry(page);
+        pte_t *pte = rmap_first(page);
         if (!pte) {
             rmap_unlock(page);
             return removed;
@@ -327,6 +327,7 @@ static void clean_entry(struct page *table, pte_t *pte, void *arg)
     pte_t old = pte_read(pte);
     if (!pte_writable(old) && !pte_dirty(old))
         return;
+    table_plain(table);
     /* Hardware may set A or D between the look and the store: store only what was looked at. */
     while (!pte_cas(pte, &old, pte_mkclean(pte_wrprotect(old))))
         ;
@@ -349,6 +350,8 @@ bool rmap_clean(struct page *page)
 static void age_entry(struct page *table, pte_t *pte, void *arg)
 {
     unsigned *referenced = arg;
+    if (table->table_flags & TABLE_SUPER) /* the whole superpage was used, or not */
+        pte = rmap_first(table);
     pte_t old = pte_read(pte);
     if (!pte_accessed(old))
         return;

@@ -8,7 +8,7 @@
  *
  *   parked     the upper entry is invalid but keeps the pointer. After fork both sides are: it
  * costs two stores. The entries may still be writable, for nobody can use them. read-only  every
- * entry has lost its write permission (->table_readonly), so upper entries may be valid. The first
+ * entry has lost its write permission (TABLE_READONLY), so upper entries may be valid. The first
  * access that only reads makes a parked table so, once for all.
  *
  * A shared table is not changed by the address spaces that share it. One that wants to (a write, a
@@ -64,14 +64,15 @@ static void count_table(struct pmap *pmap, const struct page *table, u64 sign)
 
 int table_share(pte_t *upper, struct pmap *to, pte_t *to_upper)
 {
-    pte_t e = pte_read(upper);
-    struct page *table = hung_table(e);
+    struct page *table = hung_table(upper);
     ticket_lock(&table->lock, &table_lock_class);
+    table_plain(table);
+    pte_t e = pte_read(upper);
     int r = rmap_hang(table, to_upper);
     if (r == 0) {
         if (table->refs == 1)
-            table->table_readonly = false;
-        if (!table->table_readonly) {
+            table->table_flags &= ~TABLE_READONLY;
+        if (!(table->table_flags & TABLE_READONLY)) {
             e = pte_park(e);
             pte_write(upper, e);
         }
@@ -167,14 +168,17 @@ static void replace_table(struct pmap *pmap, pte_t *upper, struct page *table, s
     vm_count(table_copy);
 }
 
-/* Only @pmap has the table any more: links it if it is parked. => Table locked. */
-static bool keep_table(pte_t *upper, const struct page *table)
+/* Nobody else has the table any more: links it if it is parked. => Table locked. */
+static bool keep_table(pte_t *upper, struct page *table)
 {
     if (table->refs > 1)
         return false;
     pte_t e = pte_read(upper);
-    if (pte_is_parked(e))
+    if (pte_is_parked(e)) {
         pte_write(upper, pte_unpark(e));
+        if (table->mapped == PT_ENTRIES)
+            super_promote(table);
+    }
     return true;
 }
 
@@ -206,11 +210,13 @@ static int copy_table(struct pmap *pmap, pte_t *upper, struct page *table)
 /* Makes the leaf table hung by @upper @pmap's own. 0, -ENOMEM. */
 static int own_table(struct pmap *pmap, pte_t *upper)
 {
-    struct page *table = hung_table(pte_read(upper));
+    struct page *table = hung_table(upper);
     if (!table)
         return 0;
     ticket_lock(&table->lock, &table_lock_class);
     bool kept = keep_table(upper, table);
+    if (kept)
+        table_plain(table);
     ticket_unlock(&table->lock, &table_lock_class);
     return kept ? 0 : copy_table(pmap, upper, table);
 }
@@ -244,7 +250,7 @@ bool pmap_shares(struct pmap *pmap, uvaddr_t start, uvaddr_t end)
     pte_t *upper;
     for (uvaddr_t va = ALIGN_DOWN(start, PT_SPAN(1)); (upper = pmap_next_upper(pmap, &va, end));
          va += PT_SPAN(1))
-        if (READ_ONCE(hung_table(pte_read(upper))->refs) > 1)
+        if (READ_ONCE(hung_table(upper)->refs) > 1)
             return true;
     return false;
 }
@@ -255,10 +261,10 @@ bool pmap_shares(struct pmap *pmap, uvaddr_t start, uvaddr_t end)
 static void link_table(pte_t *upper, struct page *table)
 {
     pte_t *pte = page_to_virt(table);
-    if (!table->table_readonly)
+    if (!(table->table_flags & TABLE_READONLY))
         for (unsigned i = 0; i < PT_ENTRIES; i++)
             (void)protect_entry(&pte[i]);
-    table->table_readonly = true;
+    table->table_flags |= TABLE_READONLY;
     pte_write(upper, pte_unpark(pte_read(upper)));
     vm_count(table_link);
 }
@@ -266,7 +272,7 @@ static void link_table(pte_t *upper, struct page *table)
 int pmap_resolve(struct pmap *pmap, uvaddr_t va, enum vm_access access)
 {
     pte_t *upper = pmap_upper(pmap, va, false);
-    struct page *table = upper ? hung_table(pte_read(upper)) : NULL;
+    struct page *table = upper ? hung_table(upper) : NULL;
     if (!table)
         return -EAGAIN;
     if (access != VM_ACCESS_WRITE) {

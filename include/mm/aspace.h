@@ -87,6 +87,12 @@ int vm_fault(struct aspace *as, uvaddr_t va, enum vm_access access);
  */
 void aspace_unmap_object(struct vm_object *o, u64 first, u64 last);
 
+/* Superpages (mm/super.c): how many are mapped now. */
+u64 super_count(void);
+/* Gives back frames set aside for superpages and not used; how many, @want or more if possible.
+ * => Any context but interrupts; only tries for locks of tables. */
+u64 super_reclaim(u64 want);
+
 /* Commit accounting (mm/commit.c), in pages. */
 int commit_charge(u64 pages); /* 0, -ENOMEM */
 void commit_uncharge(u64 pages);

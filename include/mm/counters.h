@@ -14,7 +14,9 @@
     X(fault_cow_reuse) X(fault_file) X(fault_file_copy) X(fault_file_dirty) X(fault_shared) \
     X(fault_swap) X(fault_stack) X(fault_table) X(fault_spurious) X(fault_around) X(fork_tables) \
     X(fork_entries) X(tlb_flush_local) X(tlb_flush_remote) X(asid_rollover) X(table_alloc) \
-    X(table_free) X(table_share) X(table_link) X(table_copy) X(readahead_pages) X(stash_steal)
+    X(table_free) X(table_share) X(table_link) X(table_copy) X(thp_fault_alloc) \
+    X(thp_fault_fallback) X(thp_promote) X(thp_split_page) X(reserve_made) X(reserve_broken) \
+    X(readahead_pages) X(stash_steal)
 /* clang-format on */
 
 enum vm_counter {

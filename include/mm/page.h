@@ -6,6 +6,9 @@
  *   FREE -> SLAB, TABLE, ANON, FILE, WIRED          by page_alloc() and the first owner
  *   SLAB, TABLE, ANON, FILE, WIRED -> FREE          by page_free() / the last page_put()
  *
+ * RESERVED is for counting only: frames that page_reserve() has set aside are FREE until
+ * page_claim().
+ *
  * References: whoever keeps a pointer holds one. A page-table entry that maps the page holds one
  * (and counts in ->mapped); the page cache holds one for each page it has; a table has one for each
  * upper entry that hangs it.
@@ -20,7 +23,16 @@
 /* What a leaf entry maps, as resident sets are told apart. */
 enum resident_kind { RESIDENT_ANON, RESIDENT_FILE, RESIDENT_SHARED, RESIDENT_KINDS };
 
-enum page_state { PAGE_FREE, PAGE_SLAB, PAGE_TABLE, PAGE_ANON, PAGE_FILE, PAGE_WIRED, PAGE_STATES };
+enum page_state {
+    PAGE_FREE,
+    PAGE_SLAB,
+    PAGE_TABLE,
+    PAGE_ANON,
+    PAGE_FILE,
+    PAGE_WIRED,
+    PAGE_RESERVED,
+    PAGE_STATES
+};
 
 /* page->flags, changed with page_flag_*() only */
 #define PG_BUSY       (1u << 0)  /* sleeping lock of a page under I/O or truncation: page_lock() */
@@ -39,6 +51,10 @@ enum page_state { PAGE_FREE, PAGE_SLAB, PAGE_TABLE, PAGE_ANON, PAGE_FILE, PAGE_W
 
 #define PG_ACTIVE (1u << 13) /* with PG_LRU: on the list of pages in use, not of candidates */
 
+/* page->table_flags */
+#define TABLE_READONLY 1u /* no entry is writable, while shared: mm/share.c */
+#define TABLE_SUPER    2u /* hidden behind a superpage: mm/super.c */
+
 /*
  * Legend: a: atomic; r: PG_RMAP_LOCK; o: object lock; t: the table's ->lock; z: buddy or slab.
  */
@@ -49,7 +65,11 @@ struct page {
     u16 age;    /* reclaim policy's */
     u32 flags;  /* a: PG_* */
     s32 mapped; /* r: page-table entries that map it; TABLE: entries that are not empty (t) */
-    struct list_node link;        /* z: free list or slab list; FILE, ANON: reclaim list */
+    union {
+        struct list_node link;           /* z: free list or slab list; FILE, ANON: reclaim list */
+        struct reservation *reservation; /* TABLE, leaf: t; mm/super.c */
+        struct page **hidden; /* TABLE above: leaf tables behind superpages, by index; NULL: none */
+    };
     union {                       /* by state */
         struct vm_object *object; /* FILE: o and PG_BUSY */
         uvaddr_t table_va;        /* TABLE: first address it translates */
@@ -59,7 +79,7 @@ struct page {
         u64 index; /* FILE: page number in the object */
         struct {   /* TABLE: t */
             u8 table_level;
-            bool table_readonly;                /* no entry is writable: mm/share.c */
+            u8 table_flags;                     /* TABLE_* */
             u16 table_resident[RESIDENT_KINDS]; /* entries that map such pages */
         };
         void *freelist; /* SLAB: z */
@@ -116,6 +136,15 @@ static inline struct page *virt_to_page(const void *va)
 struct page *page_alloc(unsigned order, enum page_state state, unsigned flags);
 /* Frees a block whose reference count is at most one and that nobody else can reach. */
 void page_free(struct page *page, unsigned order);
+
+/*
+ * Sets a block of 2^@order frames aside without touching them; NULL when that would bring the
+ * pagedaemon near. page_claim() takes one of them into use; page_unreserve() gives back those whose
+ * bit in @taken is clear and returns their number. => Any context but interrupts.
+ */
+struct page *page_reserve(unsigned order);
+void page_claim(struct page *page, enum page_state state, unsigned flags);
+u64 page_unreserve(struct page *block, unsigned order, const u64 *taken);
 
 static inline void page_get(struct page *p)
 {
