@@ -207,11 +207,11 @@ static int copy_table(struct pmap *pmap, pte_t *upper, struct page *table)
     return r;
 }
 
-/* Makes the leaf table hung by @upper @pmap's own. 0, -ENOMEM. */
+/* Makes the leaf table hung by @upper @pmap's own, and plain. 0, -ENOMEM. */
 static int own_table(struct pmap *pmap, pte_t *upper)
 {
     struct page *table = hung_table(upper);
-    if (!table)
+    if (pte_is_table(pte_read(upper)) && READ_ONCE(table->refs) == 1)
         return 0;
     ticket_lock(&table->lock, &table_lock_class);
     bool kept = keep_table(upper, table);
@@ -235,13 +235,20 @@ int pmap_own(struct pmap *pmap, uvaddr_t start, uvaddr_t end)
     return 0;
 }
 
+/* The leaf table for @va, if there is one. */
+static int own_table_at(struct pmap *pmap, uvaddr_t va)
+{
+    pte_t *upper = pmap_upper(pmap, va, false);
+    return upper && hung_table(upper) ? own_table(pmap, upper) : 0;
+}
+
 int pmap_own_borders(struct pmap *pmap, uvaddr_t start, uvaddr_t end)
 {
     int r = 0;
     if (!IS_ALIGNED(start, PT_SPAN(1)))
-        r = pmap_own(pmap, start, start + 1);
+        r = own_table_at(pmap, start);
     if (r == 0 && !IS_ALIGNED(end, PT_SPAN(1)))
-        r = pmap_own(pmap, end, end + 1);
+        r = own_table_at(pmap, end);
     return r;
 }
 
