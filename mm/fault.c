@@ -83,14 +83,20 @@ static pte_t unused_leaf(struct page *page, unsigned prot)
     return pte_leaf(page_to_pfn(page), prot, PTE_F_USER | PTE_F_OLD);
 }
 
+/* An entry of @table was filled: perhaps it was the last that a superpage lacked. */
+static inline void promote_full(struct page *table)
+{
+    if (unlikely(table->mapped == PT_ENTRIES))
+        super_promote(table);
+}
+
 /* Maps @page, fresh and private, at the empty entry @ref. */
 static void install_anon(struct fault *f, struct pte_ref *ref, struct page *page)
 {
     rmap_add_first(page, ref->pte);
     count_resident(&f->as->pmap, ref->table, RESIDENT_ANON, 1);
     pmap_install(ref, user_leaf(page, vma_entry_prot(f->vma), true));
-    if (unlikely(ref->table->mapped == PT_ENTRIES))
-        super_promote(ref->table);
+    promote_full(ref->table);
 }
 
 /* Anonymous memory that was never touched (or was dropped). => Table locked, entry empty. */
@@ -109,7 +115,7 @@ static int fault_anon(struct fault *f, struct pte_ref *ref)
         f->block = NULL;
         return 0;
     }
-    struct page *page = may_be_super ? super_take(f->vma, ref->table, f->va) : NULL;
+    struct page *page = may_be_super ? super_take(f->vma, ref->table, f->va, PAGE_ANON) : NULL;
     if (!page && !(page = take_page(f, true)))
         return FAULT_NEED_PAGE;
     install_anon(f, ref, page);
@@ -150,7 +156,7 @@ static int fault_cow(struct fault *f, struct pte_ref *ref, pte_t pte)
     }
     bool zero = old == zero_page;
     struct page *page =
-        zero && ref->table->reservation ? super_take(f->vma, ref->table, f->va) : NULL;
+        zero && ref->table->reservation ? super_take(f->vma, ref->table, f->va, PAGE_ANON) : NULL;
     if (!page && !(page = take_page(f, zero)))
         return FAULT_NEED_PAGE;
     if (zero) {
@@ -163,8 +169,8 @@ static int fault_cow(struct fault *f, struct pte_ref *ref, pte_t pte)
             vm_count(fault_file_copy);
     }
     replace_entry(f, ref, page);
-    if (zero && unlikely(ref->table->mapped == PT_ENTRIES))
-        super_promote(ref->table);
+    if (zero)
+        promote_full(ref->table);
     return 0;
 }
 
@@ -198,6 +204,12 @@ static u64 object_index(const struct vma *v, uvaddr_t va)
     return (v->offset + (va - v->start)) >> PAGE_SHIFT;
 }
 
+/* Shared memory without a file behind it: its pages are never clean. */
+static bool is_memory(const struct vma *v)
+{
+    return (v->flags & VMA_SHARED) && (v->object->flags & OBJECT_NO_WRITEBACK);
+}
+
 /* Maps @page of the vma's object at the empty entry @ref. => Page busy, table locked. */
 static int install_object_page(struct fault *f, struct pte_ref *ref, struct page *page,
                                bool writable)
@@ -208,6 +220,7 @@ static int install_object_page(struct fault *f, struct pte_ref *ref, struct page
     unsigned prot = vma_entry_prot(f->vma) & ~(writable ? 0 : PROT_W);
     count_resident(&f->as->pmap, ref->table, resident_kind(page), 1);
     pmap_install(ref, user_leaf(page, prot, writable));
+    promote_full(ref->table);
     return 0;
 }
 
@@ -222,7 +235,9 @@ static int install_object_page(struct fault *f, struct pte_ref *ref, struct page
 static unsigned install_run(struct fault *f, struct pte_ref *ref, u64 first, struct page **pages,
                             unsigned n)
 {
-    unsigned prot = vma_entry_prot(f->vma) & ~PROT_W, mapped = 0;
+    unsigned prot = vma_entry_prot(f->vma), mapped = 0;
+    if (!is_memory(f->vma))
+        prot &= ~PROT_W;
     for (unsigned i = 0; i < n; i++) {
         struct page *page = pages[i];
         pte_t *pte = ref->pte + (s64)(page->index - first);
@@ -233,6 +248,7 @@ static unsigned install_run(struct fault *f, struct pte_ref *ref, u64 first, str
         mapped++;
     }
     ref->table->mapped += mapped;
+    promote_full(ref->table);
     return mapped;
 }
 
@@ -334,7 +350,7 @@ static int map_busy_page(struct fault *f, struct page *page)
     if (!(v->flags & VMA_SHARED))
         return write ? map_private_copy(f, page) : map_object_page(f, page, false);
     bool writable = false;
-    if ((v->prot & PROT_W) && (write || (v->object->flags & OBJECT_NO_WRITEBACK))) {
+    if ((v->prot & PROT_W) && (write || is_memory(v))) {
         object_mark_dirty(v->object, page);
         f->dirtied = true;
         vm_count(fault_file_dirty);
@@ -362,6 +378,28 @@ static int fault_busy_page(struct fault *f, struct page *page, u64 index)
     return map_busy_page(f, page);
 }
 
+/*
+ * Shared memory: a page that is missing comes from the place reserved for it, so that a superpage
+ * can follow. 0, also when it comes from elsewhere; PMAP_SHARED, -ENOMEM.
+ */
+static int offer_place(struct fault *f, u64 index)
+{
+    struct page *page = object_find(f->vma->object, index);
+    if (page) {
+        page_put(page);
+        return 0;
+    }
+    struct pte_ref ref;
+    int r = pmap_lock(&f->as->pmap, f->va, PMAP_CREATE, &ref);
+    if (r)
+        return r;
+    page = super_take(f->vma, ref.table, f->va, PAGE_FILE);
+    pmap_unlock(&ref);
+    if (page)
+        object_offer(f->vma->object, index, page);
+    return 0;
+}
+
 /* An access to a page of an object that is not mapped, or mapped read-only and shared. */
 static int fault_object(struct fault *f)
 {
@@ -370,10 +408,13 @@ static int fault_object(struct fault *f)
     u64 index = object_index(v, f->va);
     if (index >= DIV_UP(READ_ONCE(o->size), PAGE_SIZE))
         return -ENXIO;
+    int r = is_memory(v) && super_eligible(v, f->va) ? offer_place(f, index) : 0;
+    if (r)
+        return r;
     struct readahead ra;
     readahead_init(&ra);
     struct page *page;
-    int r = object_get_page(o, index, v->flags & VMA_RAND ? NULL : &ra, &page);
+    r = object_get_page(o, index, v->flags & VMA_RAND ? NULL : &ra, &page);
     if (r < 0)
         return r;
     page_lock(page);

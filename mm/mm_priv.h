@@ -138,12 +138,15 @@ void table_for_each_pmap(struct page *table, void (*fn)(struct pmap *pmap, void 
 /* ---- super.c ---- */
 
 void super_init(void);
+/* A superpage may come to map the 2 MiB around @va, all of them @v's. */
+bool super_eligible(const struct vma *v, uvaddr_t va);
 /*
  * A frame, zeroed, for the empty entry of @table that translates @va of @v: its place in the
  * table's reservation, which is made now if the table is empty. NULL: take any other. => Table
  * locked.
  */
-struct page *super_take(const struct vma *v, struct page *table, uvaddr_t va);
+struct page *super_take(const struct vma *v, struct page *table, uvaddr_t va,
+                        enum page_state state);
 /* A write to @va shall map a superpage at once. => Table locked. */
 bool super_wants_block(const struct vma *v, const struct page *table, uvaddr_t va);
 /* A block of zeroed anonymous pages for super_fill(); NULL: none to spare. => May sleep. */

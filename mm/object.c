@@ -118,6 +118,16 @@ int object_new_page(struct vm_object *o, u64 index, bool bounded, unsigned flags
     return 0;
 }
 
+void object_offer(struct vm_object *o, u64 index, struct page *page)
+{
+    page->flags = PG_BUSY | PG_UPTODATE;
+    if (object_insert(o, page, index, true, 0) == 0)
+        page_unlock(page);
+    else
+        page->flags = 0;
+    page_put(page);
+}
+
 /* The page is no longer newer than the disk, or no longer matters. => o->lock held. */
 static void clear_dirty(struct vm_object *o, struct page *page)
 {

@@ -1,5 +1,5 @@
 /*
- * Superpages of 2 MiB for anonymous memory, by reservation.
+ * Superpages of 2 MiB for anonymous memory, private and shared, by reservation.
  *
  * Theory. A leaf table translates just as much as a superpage does. So a reservation, a block of
  * 512 frames, belongs to a leaf table: the first write to a range that could become a superpage
@@ -71,17 +71,18 @@ void super_init(void)
 /* ---- reservations ---- */
 
 /* The leaf table's range at @va is one that a superpage may map. */
-static bool is_eligible(const struct vma *v, uvaddr_t va)
+bool super_eligible(const struct vma *v, uvaddr_t va)
 {
     uvaddr_t start = ALIGN_DOWN(va, PT_SPAN(1));
-    return vm_thp != THP_NEVER && !v->object && (v->prot & PROT_W) &&
+    bool anon = !v->object || ((v->flags & VMA_SHARED) && (v->object->flags & OBJECT_NO_WRITEBACK));
+    return vm_thp != THP_NEVER && anon && (v->prot & PROT_W) &&
            !(v->flags & (VMA_SPECIAL | VMA_NOHUGE | VMA_GROWSDOWN)) && start >= v->start &&
            start + PT_SPAN(1) <= v->end;
 }
 
 bool super_wants_block(const struct vma *v, const struct page *table, uvaddr_t va)
 {
-    return table->mapped == 0 && !table->reservation && is_eligible(v, va) &&
+    return table->mapped == 0 && !table->reservation && !v->object && super_eligible(v, va) &&
            (vm_thp == THP_ALWAYS || (v->flags & VMA_HUGE));
 }
 
@@ -104,16 +105,16 @@ static struct reservation *reserve(struct page *table)
     return r;
 }
 
-struct page *super_take(const struct vma *v, struct page *table, uvaddr_t va)
+struct page *super_take(const struct vma *v, struct page *table, uvaddr_t va, enum page_state state)
 {
     struct reservation *r = table->reservation;
-    if (!r && (table->mapped > 0 || !is_eligible(v, va) || !(r = reserve(table))))
+    if (!r && (table->mapped > 0 || !super_eligible(v, va) || !(r = reserve(table))))
         return NULL;
     unsigned i = PT_INDEX(va, 0);
     if (bitmap_test(r->taken, i))
         return NULL;
     bitmap_set(r->taken, i);
-    page_claim(r->block + i, PAGE_ANON, PA_USER);
+    page_claim(r->block + i, state, PA_USER);
     return r->block + i;
 }
 

@@ -101,6 +101,9 @@ unsigned object_find_range(struct vm_object *o, u64 index, unsigned n, struct pa
  * Returns 0, -EIO, -ENOMEM, -ENXIO (beyond the end). => May sleep. No spinlock, no page lock.
  */
 int object_get_page(struct vm_object *o, u64 index, struct readahead *ra, struct page **out);
+/* @page, fresh, zeroed and FILE, becomes the page at @index of an object without backing store, if
+ * that has none and may; it is freed otherwise. => May sleep. */
+void object_offer(struct vm_object *o, u64 index, struct page *page);
 /*
  * Locked page at @index, with a reference, for overwriting bytes [from, to) of it: reads it in
  * first unless the bytes cover the whole page or all that lies within the object. Calls
