@@ -132,6 +132,10 @@ int aspace_advise(struct aspace *as, uvaddr_t start, u64 length, int advice)
         return advise_flags(as, start, end, VMA_DONTFORK, 0);
     case MADV_DOFORK:
         return advise_flags(as, start, end, 0, VMA_DONTFORK);
+    case MADV_HUGEPAGE:
+        return advise_flags(as, start, end, VMA_HUGE, VMA_NOHUGE);
+    case MADV_NOHUGEPAGE:
+        return advise_flags(as, start, end, VMA_NOHUGE, VMA_HUGE);
     case MADV_DONTNEED:
         return dontneed_range(as, start, end);
     case MADV_POPULATE_READ:

@@ -69,12 +69,16 @@ for name, tests in HOST.items():
 # Tests that a configuration cannot serve.
 LAZY = "counts on memory that is there when it is touched"
 WITHOUT = {
-    "mem32": {"fork": {"shared_page_600": "600 kernel stacks and page tables alone are 20 MiB"}},
+    "mem32": {
+        "fork": {"shared_page_600": "600 kernel stacks and page tables alone are 20 MiB"},
+        "tables": {"parent_changes": "four times 6 MiB are more than can be promised"},
+    },
     "eager": {
         "lazy": dict.fromkeys(["touched_pages_become_resident", "mincore_tells",
                                "faults_are_counted", "laws"], LAZY),
         "procfs": dict.fromkeys(["maps_and_statm_agree", "pagetable_agrees",
                                  "meminfo_makes_sense"], LAZY),
+        "superpages": dict.fromkeys(["reserves_and_promotes", "one_fault_each"], LAZY),
     },
     "tmpfs": {
         "bigfile": {"beyond_the_largest": "there is no largest file, as on Linux"},
@@ -87,16 +91,22 @@ CONFIGURATIONS = {
     "cpus2": ["--cpus", "2"],
     "cpus4": ["--cpus", "4"],
     "debug2": ["--debug", "--cpus", "2"],
+    "classic": ["fork", "lazy", "map", "process", "superpages", "tables"],
+    "thp": ["fork", "map", "mapfile", "procfs", "stack", "superpages", "tables", "threads"],
     "debug4": ["--debug", "--cpus", "4"],
     "mem32": ["--cpus", "2", "--mem", "32M"],
     "eager": ["--cpus", "2", "--append", "vm.lazy=0 vm.cow=0 vm.fault_around=1"],
     "tmpfs": ["--cpus", "2"],
+    "classic": ["--cpus", "2", "--append", "vm.share_tables=0 vm.thp=never"],
+    "thp": ["--debug", "--cpus", "4", "--mem", "192M", "--append", "vm.thp=always"],
 }
 FOLDERS = {"tmpfs": "/tmp/work"}
 # Configurations that run some programs only: those that stand on files, those with something at once.
 ONLY = {
     "tmpfs": ["bigfile", "dirs", "fifos", "fileio", "files", "locks", "mapfile", "mounts", "namerace",
               "names", "paths", "rights"],
+    "classic": ["fork", "lazy", "map", "process", "superpages", "tables"],
+    "thp": ["fork", "map", "mapfile", "procfs", "stack", "superpages", "tables", "threads"],
     "debug4": ["contention", "dirs", "exec", "fork", "namerace", "pressure", "process", "signals",
                "threads", "waiting"],
 }
