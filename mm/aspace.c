@@ -119,51 +119,73 @@ void aspace_switch(struct aspace *as)
 struct walk {
     void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte);
     void *arg;
+    uvaddr_t start, end;
 };
 
-static void walk_leaf_table(const struct walk *w, struct page *table)
+/* The entries of @table, which translates addresses from @base on, and what hangs below them. */
+static void walk_table(const struct walk *w, struct page *table, unsigned level, uvaddr_t base)
 {
-    pte_t *entries = page_to_virt(table);
-    ticket_lock(&table->lock, &table_lock_class);
-    for (unsigned i = 0; i < PT_ENTRIES; i++) {
-        pte_t e = pte_read(&entries[i]);
-        if (!pte_none(e))
-            w->fn(w->arg, 0, table_entry_va(table, &entries[i]), e);
-    }
-    ticket_unlock(&table->lock, &table_lock_class);
-}
-
-static void walk_table(const struct walk *w, pte_t *entries, unsigned count, unsigned level,
-                       uvaddr_t base)
-{
-    for (unsigned i = 0; i < count; i++) {
-        pte_t e = pte_read(&entries[i]);
+    const pte_t *entries = page_to_virt(table);
+    uvaddr_t va = ALIGN_DOWN(MAX(w->start, base), PT_SPAN(level));
+    uvaddr_t end = MIN(w->end, base + PT_ENTRIES * PT_SPAN(level));
+    if (level == 0)
+        ticket_lock(&table->lock, &table_lock_class);
+    for (; va < end; va += PT_SPAN(level)) {
+        pte_t e = pte_read(&entries[PT_INDEX(va, level)]);
         if (pte_none(e))
             continue;
-        uvaddr_t va = base + i * PT_SPAN(level);
         w->fn(w->arg, level, va, e);
-        if (pte_is_leaf(e))
-            continue;
-        struct page *table = pfn_to_page(pte_pfn(e));
-        if (level == 1)
-            walk_leaf_table(w, table);
-        else
-            walk_table(w, page_to_virt(table), PT_ENTRIES, level - 1, va);
+        if (level > 0 && !pte_is_leaf(e))
+            walk_table(w, pfn_to_page(pte_pfn(e)), level - 1, va);
     }
+    if (level == 0)
+        ticket_unlock(&table->lock, &table_lock_class);
 }
 
-void aspace_walk_locked(struct aspace *as,
+void aspace_walk_locked(struct aspace *as, uvaddr_t start, uvaddr_t end,
                         void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte), void *arg)
 {
-    struct walk w = {fn, arg};
-    walk_table(&w, as->pmap.root, PT_ENTRIES / 2, PT_LEVELS - 1, 0);
+    struct walk w = {fn, arg, start, MIN(end, USER_TOP)};
+    walk_table(&w, virt_to_page(as->pmap.root), PT_LEVELS - 1, 0);
 }
 
 void aspace_walk(struct aspace *as, void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte),
                  void *arg)
 {
     READ_GUARD(&as->lock);
-    aspace_walk_locked(as, fn, arg);
+    aspace_walk_locked(as, 0, USER_TOP, fn, arg);
+}
+
+static void make_old(pte_t *entry)
+{
+    pte_t old = pte_read(entry);
+    while (pte_is_leaf(old) && pte_accessed(old) && !pte_cas(entry, &old, pte_mkold(old)))
+        ;
+}
+
+static void forget_use(struct pte_ref *ref, uvaddr_t va, void *arg)
+{
+    pte_t e = pte_read(ref->pte);
+    make_old(ref->pte);
+    if (ref->table->table_flags & TABLE_SUPER)
+        make_old(rmap_first(ref->table));
+    if (pte_is_leaf(e) && pfn_has_page(pte_pfn(e)))
+        page_flag_clear(pfn_to_page(pte_pfn(e)), PG_REFERENCED);
+}
+
+void aspace_clear_referenced(struct aspace *as, bool anon, bool objects)
+{
+    READ_GUARD(&as->lock);
+    for (const struct vma *v = vma_first(&as->vmas); v; v = vma_next(v))
+        if (v->object ? objects : anon)
+            pmap_for_each(&as->pmap, v->start, v->end, forget_use, NULL);
+    /* Else a page whose translation is cached would not be marked again for a while. */
+    pmap_flush(&as->pmap, 0, ~0UL);
+}
+
+void aspace_reset_peak(struct aspace *as)
+{
+    WRITE_ONCE(as->pmap.peak_resident, 0);
 }
 
 struct counts {

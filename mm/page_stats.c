@@ -66,6 +66,31 @@ void page_get_stats(struct page_stats *out)
     out->by_state[PAGE_FREE] = out->free;
 }
 
+void page_get_zone_stats(struct page_zone_stats *out)
+{
+    *out = (struct page_zone_stats){.min = zone.min,
+                                    .low = zone.low,
+                                    .high = zone.high,
+                                    .stash_limit = page_cpus[0].stash.limit,
+                                    .stash_batch = zone.batch};
+    for (unsigned i = 0; i < MAX_CPUS; i++)
+        out->stashed[i] = stash_count(page_cpus[i].slot, STASH_PAGES);
+}
+
+bool page_in_buddy(const struct page *page)
+{
+    u64 pfn = page_to_pfn(page).n;
+    for (unsigned order = 0; order <= PAGE_MAX_ORDER; order++) {
+        pfn_t head = {ALIGN_DOWN(pfn, 1UL << order)};
+        if (!pfn_has_page(head))
+            return false;
+        const struct page *h = pfn_to_page(head);
+        if (page_flag(h, PG_BUDDY) && READ_ONCE(h->order) >= order)
+            return true;
+    }
+    return false;
+}
+
 static void block_verify(struct page *page, unsigned order)
 {
     assert(page->flags & PG_BUDDY && page->order == order);

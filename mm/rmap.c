@@ -366,3 +366,31 @@ unsigned rmap_test_and_clear_accessed(struct page *page)
     for_each_entry(page, age_entry, &referenced);
     return referenced;
 }
+
+static void add_sharers(pte_t *pte, void *arg)
+{
+    *(u64 *)arg += (u64)READ_ONCE(virt_to_page(pte)->refs);
+}
+
+static bool has_mappings(const struct page *page)
+{
+    u8 state = READ_ONCE(page->state);
+    return state == PAGE_ANON || state == PAGE_FILE;
+}
+
+/*
+ * The caller may have found the page without holding it. While its rmap is locked and not empty it
+ * cannot go; what rmap means is known from the state before and after.
+ */
+u64 page_mappings(struct page *page)
+{
+    u64 n = 0;
+    if (!has_mappings(page))
+        return 0;
+    rmap_lock(page);
+    uintptr_t rmap = has_mappings(page) ? load_acquire(&page->rmap) : 0;
+    if (rmap && has_mappings(page))
+        rmap_for_each(page, add_sharers, &n);
+    rmap_unlock(page);
+    return n;
+}

@@ -80,6 +80,11 @@ bool super_eligible(const struct vma *v, uvaddr_t va)
            start + PT_SPAN(1) <= v->end;
 }
 
+bool super_possible(const struct vma *v)
+{
+    return super_eligible(v, ALIGN_UP(v->start, PT_SPAN(1)));
+}
+
 bool super_wants_block(const struct vma *v, const struct page *table, uvaddr_t va)
 {
     return table->mapped == 0 && !table->reservation && !v->object && super_eligible(v, va) &&

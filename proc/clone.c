@@ -114,6 +114,8 @@ static struct process *copy_process(struct process *from, const struct clone_req
     memcpy(p->limits, from->limits, sizeof(p->limits));
     p->exit_signal = r->exit_signal;
     p->dumpable = READ_ONCE(from->dumpable);
+    p->oom_score_adj = READ_ONCE(from->oom_score_adj);
+    p->oom_score_adj_min = READ_ONCE(from->oom_score_adj_min);
     p->vforking = r->flags & CLONE_VFORK;
     return p;
 }

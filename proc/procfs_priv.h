@@ -39,5 +39,7 @@ extern struct proc_entry procfs_pid_dir, procfs_tid_dir;
 void procfs_status_init(void);
 void procfs_memory_files_init(void);
 void procfs_smaps_init(void);
+void procfs_pagemap_init(void);
+void procfs_oom_init(void);
 void procfs_fd_init(void);
 void procfs_thread_init(void);

@@ -207,6 +207,8 @@ void procfs_processes_init(void)
     procfs_status_init();
     procfs_memory_files_init();
     procfs_smaps_init();
+    procfs_pagemap_init();
+    procfs_oom_init();
     procfs_fd_init();
     procfs_thread_init();
 }

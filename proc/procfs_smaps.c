@@ -1,7 +1,8 @@
 /*
- * /proc/PID/smaps: how much of each vma is resident, and shared with whom: proc_pid_smaps(5). One
- * walk of the page table under the address space's lock counts for all vmas; the text is made from
- * the counts under the same lock, so the figures belong to the vmas shown.
+ * /proc/PID/smaps and smaps_rollup: how much of each vma (of all together) is resident, and shared
+ * with whom: proc_pid_smaps(5). One walk of the page table under the address space's lock counts
+ * for all vmas; the text is made from the counts under the same lock, so the figures belong to the
+ * vmas shown.
  *
  * Pages that nobody owns (the zero page, the vDSO) do not count, as on Linux.
  */
@@ -10,14 +11,19 @@
 #include <linux/limits.h>
 #include <linux/stat.h>
 
+#include "mm/rmap.h"
 #include "mm/slab.h"
 
-#define PSS_SHIFT 12 /* fraction bits of a page's share */
+#define SHARE_SHIFT  12 /* fraction bits of a page's share */
+#define KB_OF(share) ((share) >> (SHARE_SHIFT + 10))
+#define ROLLUP_NAME  73 /* column */
 
+/* Shares are bytes << SHARE_SHIFT, each page's divided by the number of its mappings. */
 struct usage {
-    u64 resident, shared_clean, shared_dirty, private_clean, private_dirty;
-    u64 referenced, anonymous, swapped; /* pages */
-    u64 share;                          /* pages << PSS_SHIFT, divided by the number of mappings */
+    u64 resident, shared_clean, shared_dirty, private_clean, private_dirty; /* pages */
+    u64 referenced, anonymous, swapped;
+    u64 huge_anon, huge_shared, huge_file; /* of superpages */
+    u64 share, share_dirty, share_anon, share_file, share_shared, share_locked;
 };
 
 struct counting {
@@ -25,20 +31,22 @@ struct counting {
     struct usage *usage;   /* of that one; those of the others follow in order */
 };
 
-static void count_page(struct usage *u, const struct page *p, pte_t pte)
+static void count_page(struct usage *u, struct page *p, pte_t pte, bool huge)
 {
-    s32 mapped = MAX(READ_ONCE(p->mapped), 1);
+    bool anon = p->state == PAGE_ANON, shared = !anon && page_is_shared_memory(p);
     bool dirty = pte_dirty(pte) || page_flag(p, PG_DIRTY);
+    u64 mappings = MAX(page_mappings(p), 1UL), share = (PAGE_SIZE << SHARE_SHIFT) / mappings;
     u->resident++;
-    u->share += (1UL << PSS_SHIFT) / (u64)mapped;
-    if (mapped > 1)
+    if (mappings > 1)
         ++*(dirty ? &u->shared_dirty : &u->shared_clean);
     else
         ++*(dirty ? &u->private_dirty : &u->private_clean);
-    if (pte_accessed(pte) || page_flag(p, PG_REFERENCED))
-        u->referenced++;
-    if (p->state == PAGE_ANON)
-        u->anonymous++;
+    u->referenced += pte_accessed(pte) || page_flag(p, PG_REFERENCED);
+    u->anonymous += anon;
+    *(anon ? &u->huge_anon : shared ? &u->huge_shared : &u->huge_file) += huge;
+    u->share += share;
+    u->share_dirty += dirty ? share : 0;
+    *(anon ? &u->share_anon : shared ? &u->share_shared : &u->share_file) += share;
 }
 
 /* => Address order, the table's lock held. */
@@ -60,9 +68,9 @@ static void count_entry(void *arg, unsigned level, uvaddr_t va, pte_t pte)
     }
     for (u64 i = 0; i < PT_SPAN(level) >> PAGE_SHIFT; i++) {
         pfn_t pfn = {pte_pfn(pte).n + i};
-        const struct page *p = pfn_has_page(pfn) ? pfn_to_page(pfn) : NULL;
+        struct page *p = pfn_has_page(pfn) ? pfn_to_page(pfn) : NULL;
         if (p && (p->state == PAGE_ANON || p->state == PAGE_FILE))
-            count_page(c->usage, p, pte);
+            count_page(c->usage, p, pte, level > 0);
     }
 }
 
@@ -89,9 +97,14 @@ static void show_flags(struct seq *s, const struct vma *v)
     seq_putc(s, '\n');
 }
 
-static void show_usage(struct seq *s, const struct vma *v, const struct usage *u)
+static void kb_line(struct seq *s, const char *name, u64 kb)
 {
-    u64 share = u->share * (PAGE_SIZE / 1024) >> PSS_SHIFT;
+    seq_printf(s, "%-16s%8lu kB\n", name, kb);
+}
+
+/* The lines smaps and smaps_rollup have in common; only the latter has shares by kind. */
+static void show_usage(struct seq *s, const struct usage *u, bool rollup)
+{
     const struct {
         const char *name;
         u64 pages;
@@ -102,41 +115,91 @@ static void show_usage(struct seq *s, const struct vma *v, const struct usage *u
         {"Private_Dirty:", u->private_dirty},
         {"Referenced:", u->referenced},
         {"Anonymous:", u->anonymous},
-        {"Swap:", u->swapped},
+        {"KSM:", 0},      /* equal pages are not looked for */
+        {"LazyFree:", 0}, /* MADV_FREE frees at once, or not at all */
+        {"AnonHugePages:", u->huge_anon},
+        {"ShmemPmdMapped:", u->huge_shared},
+        {"FilePmdMapped:", u->huge_file},
     };
-    seq_printf(s, "%-16s%8lu kB\n", "Size:", (v->end - v->start) / 1024);
-    seq_printf(s, "%-16s%8lu kB\n", "KernelPageSize:", PAGE_SIZE / 1024);
-    seq_printf(s, "%-16s%8lu kB\n", "MMUPageSize:", PAGE_SIZE / 1024);
-    seq_printf(s, "%-16s%8lu kB\n", "Rss:", u->resident * PAGE_SIZE / 1024);
-    seq_printf(s, "%-16s%8lu kB\n", "Pss:", share);
+    kb_line(s, "Rss:", u->resident * PAGE_SIZE / 1024);
+    kb_line(s, "Pss:", KB_OF(u->share));
+    kb_line(s, "Pss_Dirty:", KB_OF(u->share_dirty));
+    if (rollup) {
+        kb_line(s, "Pss_Anon:", KB_OF(u->share_anon));
+        kb_line(s, "Pss_File:", KB_OF(u->share_file));
+        kb_line(s, "Pss_Shmem:", KB_OF(u->share_shared));
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(lines); i++)
-        seq_printf(s, "%-16s%8lu kB\n", lines[i].name, lines[i].pages * PAGE_SIZE / 1024);
-    seq_printf(s, "%-16s%8lu kB\n", "Locked:", v->flags & VMA_LOCKED ? share : 0);
+        kb_line(s, lines[i].name, lines[i].pages * PAGE_SIZE / 1024);
+    /* There is no hugetlbfs. Of a swap slot no sharers are known: it counts in full. */
+    seq_printf(s, "Shared_Hugetlb: %8d kB\nPrivate_Hugetlb: %7d kB\n", 0, 0);
+    kb_line(s, "Swap:", u->swapped * PAGE_SIZE / 1024);
+    kb_line(s, "SwapPss:", u->swapped * PAGE_SIZE / 1024);
+    kb_line(s, "Locked:", KB_OF(u->share_locked));
+}
+
+static void show_vma(struct seq *s, const struct vma *v, const struct usage *u, char *buf)
+{
+    procfs_show_vma(s, v, buf);
+    kb_line(s, "Size:", (v->end - v->start) / 1024);
+    kb_line(s, "KernelPageSize:", PAGE_SIZE / 1024);
+    kb_line(s, "MMUPageSize:", PAGE_SIZE / 1024);
+    show_usage(s, u, false);
+    seq_printf(s, "%-16s%8d\n", "THPeligible:", super_possible(v));
     show_flags(s, v);
 }
 
-/* Counts and shows everything if @usage has room for @max vmas. -EAGAIN: there are more. */
+static void add_usage(struct usage *sum, const struct usage *u)
+{
+    u64 *to = (u64 *)sum;
+    const u64 *from = (const u64 *)u;
+    _Static_assert(sizeof(*u) % sizeof(u64) == 0, "figures only");
+    for (unsigned i = 0; i < sizeof(*u) / sizeof(u64); i++)
+        to[i] += from[i];
+}
+
+static void show_rollup(struct seq *s, u64 start, u64 end, const struct usage *sum)
+{
+    size_t from = seq_length(s);
+    seq_printf(s, "%08lx-%08lx ---p 00000000 00:00 0 ", start, end);
+    seq_pad(s, from, ROLLUP_NAME);
+    seq_puts(s, "[rollup]\n");
+    show_usage(s, sum, true);
+}
+
+/*
+ * Counts and shows everything if @usage has room for @max vmas; @buf: PATH_MAX bytes, NULL: only
+ * the sum is wanted. -EAGAIN: there are more.
+ */
 static int show_all(struct seq *s, struct aspace *as, struct usage *usage, u64 max, char *buf)
 {
     READ_GUARD(&as->lock);
     if (as->vmas.count > max)
         return -EAGAIN;
-    struct counting c = {.vma = vma_first(&as->vmas), .usage = usage};
-    aspace_walk_locked(as, count_entry, &c);
-    for (const struct vma *v = vma_first(&as->vmas); v; v = vma_next(v)) {
-        procfs_show_vma(s, v, buf);
-        show_usage(s, v, usage++);
+    const struct vma *first = vma_first(&as->vmas);
+    struct counting c = {.vma = first, .usage = usage};
+    struct usage sum = {};
+    u64 end = 0;
+    aspace_walk_locked(as, 0, USER_TOP, count_entry, &c);
+    for (const struct vma *v = first; v; v = vma_next(v), usage++) {
+        usage->share_locked = v->flags & VMA_LOCKED ? usage->share : 0;
+        add_usage(&sum, usage);
+        end = v->end;
+        if (buf)
+            show_vma(s, v, usage, buf);
     }
+    if (!buf)
+        show_rollup(s, first ? first->start : 0, end, &sum);
     return 0;
 }
 
-static int show_smaps(struct seq *s, const struct proc_node *n)
+static int show_counted(struct seq *s, const struct proc_node *n, bool rollup)
 {
     struct aspace *as = procfs_aspace_get(n);
     if (!as)
-        return 0;
-    char *buf = kmalloc(PATH_MAX, 0);
-    int r = buf ? -EAGAIN : -ENOMEM;
+        return rollup ? -ESRCH : 0;
+    char *buf = rollup ? NULL : kmalloc(PATH_MAX, 0);
+    int r = buf || rollup ? -EAGAIN : -ENOMEM;
     while (r == -EAGAIN) {
         u64 max = READ_ONCE(as->vmas.count) + 1;
         struct usage *usage = kzalloc(max * sizeof(*usage), 0);
@@ -148,8 +211,22 @@ static int show_smaps(struct seq *s, const struct proc_node *n)
     return r;
 }
 
+static int show_smaps(struct seq *s, const struct proc_node *n)
+{
+    return show_counted(s, n, false);
+}
+
+static int show_smaps_rollup(struct seq *s, const struct proc_node *n)
+{
+    return show_counted(s, n, true);
+}
+
 static struct proc_entry files[] = {
     {.name = "smaps", .mode = S_IFREG | 0444, .flags = PROC_PRIVATE, .show = show_smaps},
+    {.name = "smaps_rollup",
+     .mode = S_IFREG | 0444,
+     .flags = PROC_PRIVATE,
+     .show = show_smaps_rollup},
 };
 
 void procfs_smaps_init(void)

@@ -12,7 +12,7 @@
 
 #define KB_PER_PAGE (PAGE_SIZE / 1024)
 
-/* Books a vma under one kind; the program's own code is under library too, see the caller. */
+/* Books a vma under one kind; all code is under library at first, see the caller. */
 static void count_vma(const struct vma *v, struct memory_sizes *out)
 {
     u64 pages = (v->end - v->start) >> PAGE_SHIFT;
@@ -20,7 +20,7 @@ static void count_vma(const struct vma *v, struct memory_sizes *out)
         out->stack += pages;
     else if ((v->prot & PROT_W) && !(v->flags & VMA_SHARED))
         out->data += pages;
-    else if ((v->prot & PROT_X) && v->object)
+    else if ((v->prot & PROT_X) && !(v->prot & PROT_W))
         out->library += pages;
 }
 
@@ -42,7 +42,8 @@ void procfs_sizes(struct aspace *as, struct memory_sizes *out)
     out->peak_resident = pmap_peak_resident(pmap);
     for (const struct vma *v = vma_first(&as->vmas); v; v = vma_next(v))
         count_vma(v, out);
-    out->library -= MIN(out->code, out->library);
+    out->code = MIN(out->code, out->library);
+    out->library -= out->code;
 }
 
 /* What stat and status need, gathered once. */
@@ -240,26 +241,21 @@ static void status_identity(struct seq *s, const struct process_info *i, struct 
     status_groups(s, p);
 }
 
+/* Nothing pins pages for good, and there is no hugetlbfs: two lines are 0. */
 static void status_memory(struct seq *s, const struct memory_sizes *m)
 {
     const struct {
         const char *name;
         u64 pages;
     } lines[] = {
-        {"VmPeak", m->peak},
-        {"VmSize", m->total},
-        {"VmLck", m->locked},
-        {"VmHWM", m->peak_resident},
-        {"VmRSS", m->anon + m->file + m->shared},
-        {"RssAnon", m->anon},
-        {"RssFile", m->file},
-        {"RssShmem", m->shared},
-        {"VmData", m->data},
-        {"VmStk", m->stack},
-        {"VmExe", m->code},
-        {"VmLib", m->library},
-        {"VmPTE", m->tables},
-        {"VmSwap", m->swapped},
+        {"VmPeak", m->peak},         {"VmSize", m->total},
+        {"VmLck", m->locked},        {"VmPin", 0},
+        {"VmHWM", m->peak_resident}, {"VmRSS", m->anon + m->file + m->shared},
+        {"RssAnon", m->anon},        {"RssFile", m->file},
+        {"RssShmem", m->shared},     {"VmData", m->data},
+        {"VmStk", m->stack},         {"VmExe", m->code},
+        {"VmLib", m->library},       {"VmPTE", m->tables},
+        {"VmSwap", m->swapped},      {"HugetlbPages", 0},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(lines); i++)
         seq_printf(s, "%s:\t%8lu kB\n", lines[i].name, lines[i].pages * KB_PER_PAGE);

@@ -16,6 +16,11 @@
 
 static struct kmem_cache *inode_cache;
 
+const struct proc_node *procfs_node(const struct inode *inode)
+{
+    return &proc_i(inode)->node;
+}
+
 int proc_check_private(const struct proc_node *n)
 {
     return !(n->entry->flags & PROC_PRIVATE) || procfs_process_ops()->may_inspect(n) ? 0 : -EACCES;
@@ -159,6 +164,7 @@ void procfs_init(void)
     inode_cache = kmem_cache_create("proc_inode", sizeof(struct proc_inode), 0);
     procfs_system_init();
     procfs_memory_init();
+    procfs_frames_init();
     procfs_device_init();
     procfs_sysctl_init();
     procfs_sysrq_init();

@@ -1,6 +1,6 @@
 /*
- * /proc/meminfo, vmstat, buddyinfo, slabinfo. Every figure comes from a counter of mm/ or from a
- * walk; docs/counters.md defines each line.
+ * /proc/meminfo, vmstat, buddyinfo, zoneinfo, slabinfo. Every figure comes from a counter of mm/ or
+ * from a walk; docs/counters.md defines each line.
  */
 #include "procfs_priv.h"
 
@@ -16,6 +16,9 @@
 struct memory {
     struct page_stats pages;
     struct object_stats files;
+    struct superpage_stats super;
+    u64 tables;       /* of address spaces */
+    u64 wired;        /* the kernel's own, tables of its map included */
     u64 mapped;       /* FILE pages in some page table */
     u64 active[2];    /* on the reclaim lists, in use: anonymous [0], file [1] */
     u64 inactive[2];  /* the same, candidates */
@@ -54,22 +57,33 @@ static void count_slabs(struct memory *m)
             m->slab_reclaim += cache.pages;
 }
 
-static void memory_get(struct memory *m)
+/* Tables of address spaces and of the kernel's map are in one state; the former are counted. */
+static void count_tables(struct memory *m)
+{
+    u64 freed = vm_counter_read(VMC_table_free), all = m->pages.by_state[PAGE_TABLE];
+    m->tables = MIN(vm_counter_read(VMC_table_alloc) - freed, all);
+    m->wired = m->pages.by_state[PAGE_WIRED] + all - m->tables;
+}
+
+static int memory_get(struct memory *m)
 {
     memset(m, 0, sizeof(*m));
     page_get_stats(&m->pages);
+    count_tables(m);
     object_get_stats(&m->files);
     m->buffers = buf_cached_bytes();
     count_frames(m);
     count_slabs(m);
+    return page_get_superpage_stats(&m->super);
 }
 
-/* Free, or file contents that can be had from the disk again, less what is kept free anyway. */
+/* Free, reserved and not used, or file contents that can be had from the disk again, less what is
+ * kept free anyway. */
 static u64 available_pages(const struct memory *m)
 {
     u64 unreadable = m->files.shmem + m->files.dirty + m->files.writeback;
     u64 clean = m->files.cached - MIN(unreadable, m->files.cached);
-    u64 all = m->pages.free + clean;
+    u64 all = m->pages.free + m->pages.by_state[PAGE_RESERVED] + clean;
     return all - MIN(page_high_level(), all);
 }
 
@@ -81,9 +95,10 @@ static void line(struct seq *s, const char *name, u64 kb)
 static int show_meminfo(struct seq *s, const struct proc_node *n)
 {
     struct memory m;
-    memory_get(&m);
-    const u64 *state = m.pages.by_state;
-    u64 slab = state[PAGE_SLAB];
+    int r = memory_get(&m);
+    if (r < 0)
+        return r;
+    u64 slab = m.pages.by_state[PAGE_SLAB], reclaimable = MIN(m.slab_reclaim, slab);
     const struct {
         const char *name;
         u64 pages;
@@ -104,18 +119,24 @@ static int show_meminfo(struct seq *s, const struct proc_node *n)
         {"SwapFree:", 0},
         {"Dirty:", m.files.dirty},
         {"Writeback:", m.files.writeback},
-        {"AnonPages:", state[PAGE_ANON]},
+        {"AnonPages:", m.pages.by_state[PAGE_ANON]},
         {"Mapped:", m.mapped},
         {"Shmem:", m.files.shmem},
+        {"KReclaimable:", reclaimable},
         {"Slab:", slab},
-        {"SReclaimable:", MIN(m.slab_reclaim, slab)},
-        {"SUnreclaim:", slab - MIN(m.slab_reclaim, slab)},
+        {"SReclaimable:", reclaimable},
+        {"SUnreclaim:", slab - reclaimable},
         {"KernelStack:", kstack_count() * (KSTACK_SIZE / PAGE_SIZE)},
-        {"PageTables:", state[PAGE_TABLE]},
+        {"PageTables:", m.tables},
         {"CommitLimit:", commit_limit()},
         {"Committed_AS:", commit_used()},
         {"VmallocTotal:", (KVA_END - KVA_START) / PAGE_SIZE},
-        {"Wired:", state[PAGE_WIRED]},
+        {"Percpu:", 0}, /* part of the kernel's image */
+        {"AnonHugePages:", m.super.anon * PT_ENTRIES},
+        {"ShmemHugePages:", m.super.shared * PT_ENTRIES},
+        {"FileHugePages:", m.super.file * PT_ENTRIES},
+        {"Wired:", m.wired},
+        {"Reserved:", m.pages.by_state[PAGE_RESERVED]},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(lines); i++)
         line(s, lines[i].name, lines[i].pages * KB_PER_PAGE);
@@ -146,7 +167,9 @@ static int show_vmstat(struct seq *s, const struct proc_node *n)
     struct memory m;
     u64 counters[VM_COUNTER_COUNT];
     counters_get(counters);
-    memory_get(&m);
+    int r = memory_get(&m);
+    if (r < 0)
+        return r;
     const u64 *state = m.pages.by_state;
     const struct {
         const char *name;
@@ -166,11 +189,15 @@ static int show_vmstat(struct seq *s, const struct proc_node *n)
         {"nr_writeback", m.files.writeback},
         {"nr_shmem", m.files.shmem},
         {"nr_kernel_stack", kstack_count() * (KSTACK_SIZE / 1024)},
-        {"nr_page_table_pages", state[PAGE_TABLE]},
+        {"nr_page_table_pages", m.tables},
+        {"nr_anon_transparent_hugepages", m.super.anon},
+        {"nr_shmem_hugepages", m.super.shared},
+        {"nr_file_hugepages", m.super.file},
         {"nr_total_pages", m.pages.total},
         {"nr_stashed_pages", m.pages.stashed},
         {"nr_slab_pages", state[PAGE_SLAB]},
-        {"nr_wired_pages", state[PAGE_WIRED]},
+        {"nr_wired_pages", m.wired},
+        {"nr_reserved_pages", state[PAGE_RESERVED]},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(lines); i++)
         seq_printf(s, "%s %lu\n", lines[i].name, lines[i].value);
@@ -187,6 +214,27 @@ static int show_buddyinfo(struct seq *s, const struct proc_node *n)
     for (unsigned i = 0; i <= PAGE_MAX_ORDER; i++)
         seq_printf(s, "%6lu ", stats.free_blocks[i]);
     seq_putc(s, '\n');
+    return 0;
+}
+
+/* Linux's format, the lines that Quire has; a stash is what Linux calls a pageset. */
+static int show_zoneinfo(struct seq *s, const struct proc_node *n)
+{
+    struct page_stats stats;
+    struct page_zone_stats zone;
+    page_get_stats(&stats);
+    page_get_zone_stats(&zone);
+    seq_printf(s, "Node 0, zone   Normal\n  pages free     %lu\n", stats.free);
+    seq_printf(s, "        min      %lu\n        low      %lu\n        high     %lu\n", zone.min,
+               zone.low, zone.high);
+    seq_printf(s, "        spanned  %lu\n        managed  %lu\n", page_array_count, stats.total);
+    seq_puts(s, "  pagesets\n");
+    for_each_online_cpu (c)
+        seq_printf(s,
+                   "    cpu: %u\n              count: %lu\n              high:  %lu\n"
+                   "              batch: %lu\n",
+                   c->id, zone.stashed[c->id], zone.stash_limit, zone.stash_batch);
+    seq_printf(s, "  start_pfn:           %lu\n", page_base_pfn);
     return 0;
 }
 
@@ -213,9 +261,8 @@ static int show_slabinfo(struct seq *s, const struct proc_node *n)
 }
 
 static struct proc_entry files[] = {
-    PROC_FILE("meminfo", 0444, show_meminfo),
-    PROC_FILE("vmstat", 0444, show_vmstat),
-    PROC_FILE("buddyinfo", 0444, show_buddyinfo),
+    PROC_FILE("meminfo", 0444, show_meminfo),     PROC_FILE("vmstat", 0444, show_vmstat),
+    PROC_FILE("buddyinfo", 0444, show_buddyinfo), PROC_FILE("zoneinfo", 0444, show_zoneinfo),
     PROC_FILE("slabinfo", 0400, show_slabinfo),
 };
 

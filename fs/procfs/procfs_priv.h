@@ -69,6 +69,7 @@ extern const struct file_ops proc_dir_file_ops, proc_text_file_ops;
 
 /* The files by subject. */
 void procfs_memory_init(void);
+void procfs_frames_init(void);
 void procfs_system_init(void);
 void procfs_device_init(void);
 void procfs_sysctl_init(void);

@@ -47,6 +47,9 @@ struct proc_node {
     u64 birth;  /* tells processes with the same number apart */
 };
 
+/* What the inode of an open file with ->file_ops stands for. */
+const struct proc_node *procfs_node(const struct inode *inode);
+
 /* The names of a directory that are numbers. Both => may sleep. */
 struct proc_numbers {
     /* Fills in @child (which starts out as a copy of @dir). 0, -ENOENT. */
@@ -111,6 +114,14 @@ void procfs_set_process_ops(const struct proc_process_ops *ops);
 
 /* Process @pid is gone: forgets the names cached about it. => May sleep, no locks. */
 void procfs_forget(s32 pid);
+
+/*
+ * read(2) of a file that is an array of @count 64-bit words, as pagemap is: @fill stores words
+ * [first, first + n) at @words. Bytes, 0 at the end, -EINVAL (offset or length is no multiple of a
+ * word), -EFAULT, -ENOMEM. => May sleep.
+ */
+ssize_t procfs_read_words(struct uio *uio, loff_t *pos, u64 count,
+                          void (*fill)(void *arg, u64 first, u64 n, u64 *words), void *arg);
 
 /* /proc/PID/mounts and mountinfo: the mount table as the calling thread sees it. */
 int procfs_show_mounts(struct seq *s, const struct proc_node *n);

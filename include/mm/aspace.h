@@ -87,7 +87,9 @@ int vm_fault(struct aspace *as, uvaddr_t va, enum vm_access access);
  */
 void aspace_unmap_object(struct vm_object *o, u64 first, u64 last);
 
-/* Superpages (mm/super.c): how many are mapped now. */
+/* Superpages (mm/super.c): some range of @v may get one. => Its address space locked. */
+bool super_possible(const struct vma *v);
+/* How many are mapped now. */
 u64 super_count(void);
 /* Gives back frames set aside for superpages and not used; how many, @want or more if possible.
  * => Any context but interrupts; only tries for locks of tables. */
@@ -102,11 +104,18 @@ void aspace_init(void);                /* boot */
 void aspace_verify(struct aspace *as); /* debug: vmas, tables, counts agree */
 
 /*
- * One line per live entry for /proc/PID/pagetable, called in address order, tables included:
- * @level of the entry, @va, the entry. => aspace read-locked by the walk; @fn must not sleep.
+ * Calls @fn for each entry of the page table that is not empty, in address order, an upper entry
+ * before what hangs below it (parked tables too): @level of the entry, the first address it
+ * translates, the entry. A table that hangs in several address spaces is walked for each of them.
+ * => aspace read-locked by the walk, a leaf table's lock held for its entries: @fn must not sleep.
  */
 void aspace_walk(struct aspace *as, void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte),
                  void *arg);
-/* The same under the caller's lock. => aspace read-locked. */
-void aspace_walk_locked(struct aspace *as,
+/* The same for entries that translate part of [start, end). => aspace read-locked by the caller. */
+void aspace_walk_locked(struct aspace *as, uvaddr_t start, uvaddr_t end,
                         void (*fn)(void *arg, unsigned level, uvaddr_t va, pte_t pte), void *arg);
+
+/* Forgets that pages were used: those of anonymous mappings, those of mappings of objects. */
+void aspace_clear_referenced(struct aspace *as, bool anon, bool objects);
+/* The greatest resident set is counted anew, from what is resident now. */
+void aspace_reset_peak(struct aspace *as);

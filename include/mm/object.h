@@ -163,6 +163,13 @@ void shrinker_register(struct shrinker *s);
 /* Pages that registered caches would give back: not lost to those who were promised memory. */
 u64 shrinkable_pages(void);
 
+/* @page, in state FILE, is shared memory or tmpfs's. => It cannot leave its object: it is mapped
+ * and the table is locked, or it is locked. */
+static inline bool page_is_shared_memory(const struct page *page)
+{
+    return page->object && (page->object->flags & OBJECT_NO_WRITEBACK);
+}
+
 struct object_stats {
     u64 cached; /* FILE pages in all objects */
     u64 dirty, writeback;

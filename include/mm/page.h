@@ -207,6 +207,24 @@ u64 page_total(void);      /* frames ever given to the allocator */
 u64 page_high_level(void); /* free frames the pagedaemon strives for */
 u64 page_state_count(enum page_state state); /* frames in @state, which is not PAGE_FREE */
 u64 page_count_allocated(void), page_count_freed(void); /* frames since boot */
+
+/* Levels that steer reclaim, in free pages, and the CPUs' stashes, for /proc/zoneinfo. */
+struct page_zone_stats {
+    u64 min, low, high;
+    u64 stash_limit, stash_batch;
+    u64 stashed[MAX_CPUS];
+};
+void page_get_zone_stats(struct page_zone_stats *out);
+
+/* Mapped superpages by the kind of their pages; one mapped several times counts once. */
+struct superpage_stats {
+    u64 anon, file, shared; /* number of superpages */
+};
+/* Looks at all tables of level 1. 0, -ENOMEM. => May sleep. Exact when nothing changes. */
+int page_get_superpage_stats(struct superpage_stats *out);
+
+/* @page lies in a free block of the buddy lists (not in a stash). A hint: no lock is taken. */
+bool page_in_buddy(const struct page *page);
 void page_verify(void); /* debug: walks all lists, panics on a broken one */
 
 /* The page of zeroes that read faults on anonymous memory map: WIRED, never counted or freed. */

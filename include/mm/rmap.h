@@ -20,4 +20,7 @@ unsigned rmap_unmap_all(struct page *page);
 bool rmap_clean(struct page *page);
 /* Clears the accessed bits; returns how many were set. */
 unsigned rmap_test_and_clear_accessed(struct page *page);
+/* How many times address spaces map @page: an entry of a shared table counts for each that shares
+ * it. 0 for pages that are not ANON or FILE. A hint unless the page cannot go away. */
+u64 page_mappings(struct page *page);
 void rmap_init(void);

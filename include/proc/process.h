@@ -117,6 +117,8 @@ struct process {
     bool is_subreaper;           /* t: PR_SET_CHILD_SUBREAPER */
     bool did_exec;               /* a: setpgid(2) by the parent is refused from then on */
     bool dumpable;               /* a: PR_SET_DUMPABLE */
+    s16 oom_score_adj;           /* a: /proc/PID/oom_score_adj */
+    s16 oom_score_adj_min;       /* a: lowest value to be had without CAP_SYS_RESOURCE */
     bool was_shown;              /* a: /proc may have cached names about it */
     int exit_signal;             /* t: to the parent at the end */
     int pdeath_signal;           /* o: PR_SET_PDEATHSIG */
