@@ -73,19 +73,22 @@ $(B)/quire.elf: $(OBJS) $(B)/ksyms0.o $(KERNEL_LD) tools/ksyms.awk
 $(B)/quire.img: $(B)/quire.elf
 	$(OBJCOPY) -O binary $< $@
 
-# Programs for the guest: static Linux programs. user/NAME.c is one each, bench/ is one together,
-# tests/guest/NAME.c is one each (tests/guest/Makefile).
+# Programs for the guest: static Linux programs. user/NAME.c is one each, the files of user/NAME/ and
+# those of bench/ are one together, tests/guest/NAME.c is one each (tests/guest/Makefile).
 PROGRAM_CFLAGS = -std=gnu17 -O1 -g -Wall -Wextra -Werror -static -pthread -MMD -MP
-USER = $(patsubst user/%.c,build/user/%,$(wildcard user/*.c))
+USER = $(patsubst user/%.c,build/user/%,$(wildcard user/*.c)) build/user/vmstat
 .PHONY: user bench tests
 user: $(USER)
 build/user/%: user/%.c
 	@mkdir -p $(@D)
 	$(CC) $(PROGRAM_CFLAGS) -s -o $@ $<
+build/user/vmstat: $(wildcard user/vmstat/*.c user/vmstat/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(PROGRAM_CFLAGS)) -s -o $@ $(filter %.c,$^)
 bench: build/bench/bench
 build/bench/bench: $(wildcard bench/*.c bench/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(PROGRAM_CFLAGS)) -s -o $@ $(filter %.c,$^)
 include tests/guest/Makefile
 
--include $(OBJS:.o=.d) $(wildcard build/user/*.d build/tests/guest/*.d)
+-include $(OBJS:.o=.d) $(patsubst user/%.c,build/user/%.d,$(wildcard user/*.c)) $(wildcard build/tests/guest/*.d)
