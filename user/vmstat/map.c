@@ -128,6 +128,8 @@ static bool parse_mapping(const char *line, struct mapping *m)
         !used)
         return false;
     m->name = line + used + strspn(line + used, " ");
+    if (!*m->name)
+        m->name = "(anonymous)";
     return true;
 }
 
