@@ -2,9 +2,8 @@
  * /proc/PID/pagemap and clear_refs: Linux's admin-guide/mm/pagemap.rst and proc_pid_clear_refs(5).
  *
  * A pagemap is read as far as the reader, and whoever opened it, may look into the process; frame
- * numbers are in it when the opener had CAP_SYS_ADMIN. RISC-V's entries leave no room to note which
- * pages were written since one asked, so bit 55 is never set and writing 4 to clear_refs is
- * refused.
+ * numbers are in it when the opener had CAP_SYS_ADMIN. Which pages were written since one asked is
+ * not kept, so bit 55 is never set and writing 4 to clear_refs is refused.
  */
 #include "proc/procfs_priv.h"
 
