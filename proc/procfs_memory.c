@@ -127,8 +127,9 @@ static void show_entry(void *arg, unsigned level, uvaddr_t va, pte_t pte)
         show_leaf(show, pte, pa);
     } else {
         const struct page *table = pfn_to_page(pte_pfn(pte));
-        seq_printf(show->seq, " %s pa %016lx live %d\n", pte_is_parked(pte) ? "parked" : "table",
-                   pa, READ_ONCE(table->mapped));
+        seq_printf(show->seq, " %s pa %016lx live %d refs %d\n",
+                   pte_is_parked(pte) ? "parked" : "table", pa, READ_ONCE(table->mapped),
+                   READ_ONCE(table->refs));
     }
 }
 

@@ -72,7 +72,8 @@ static bool add_run(struct runs *r, const struct run *new)
     return true;
 }
 
-static enum kind kind_of(const struct entry *e, unsigned long long parked_end)
+/* @e is no table; @table is the one it is in, parked or not. */
+static enum kind kind_of(const struct entry *e, const struct entry *table)
 {
     if (e->type == ENTRY_SWAP)
         return SWAPPED;
@@ -81,29 +82,28 @@ static enum kind kind_of(const struct entry *e, unsigned long long parked_end)
     bool anon = strcmp(e->kind, "anon") == 0;
     if (!anon && strcmp(e->kind, "file") != 0)
         return KERNEL;
-    if (e->va < parked_end)
-        return PARKED;
     if (e->level > 0)
         return SUPERPAGE;
+    if (table->type == ENTRY_PARKED)
+        return PARKED;
     if (anon)
-        return e->mapped > 1 ? COW : PRIVATE;
+        return e->mapped > 1 || table->refs > 1 ? COW : PRIVATE;
     return e->flags[7] == 'D' ? DIRTY : SHARED;
 }
 
 static bool read_runs(const char *pid, struct runs *r)
 {
     char *text = read_process_file(pid, "pagetable"), *at = text;
-    unsigned long long parked_end = 0;
+    struct entry e, table = {0};
     bool ok = text;
     for (char *line; ok && (line = next_line(&at));) {
-        struct entry e;
         if (!parse_entry(line, &e))
             continue;
-        if (e.type == ENTRY_PARKED)
-            parked_end = e.va + SPAN(e.level);
-        if (e.type == ENTRY_TABLE || e.type == ENTRY_PARKED)
+        if (e.type == ENTRY_TABLE || e.type == ENTRY_PARKED) {
+            table = e;
             continue;
-        struct run new = {e.va, e.va + SPAN(e.level), (unsigned char)kind_of(&e, parked_end)};
+        }
+        struct run new = {e.va, e.va + SPAN(e.level), (unsigned char)kind_of(&e, &table)};
         ok = add_run(r, &new);
         if (!ok)
             complain("out of memory");

@@ -27,7 +27,7 @@ static bool parse_rest(const char *rest, struct entry *e)
         e->type = ENTRY_SWAP;
         return true;
     }
-    if (sscanf(rest, " %15s pa %llx live %ld", e->kind, &e->pa, &e->live) == 3) {
+    if (sscanf(rest, " %15s pa %llx live %ld refs %ld", e->kind, &e->pa, &e->live, &e->refs) == 4) {
         e->type = strcmp(e->kind, "parked") == 0 ? ENTRY_PARKED : ENTRY_TABLE;
         return true;
     }
@@ -52,8 +52,8 @@ static void show_entry(const struct entry *e)
     if (e->type == ENTRY_SWAP)
         printf("  swap slot %llu\n", e->slot);
     else if (e->type != ENTRY_PAGE)
-        printf("  %s at %#llx, %ld %s\n", e->kind, e->pa, e->live,
-               e->live == 1 ? "entry" : "entries");
+        printf("  %s at %#llx, %ld %s%s\n", e->kind, e->pa, e->live,
+               e->live == 1 ? "entry" : "entries", e->refs > 1 ? ", shared" : "");
     else if (e->mapped >= 0)
         printf("  %s  %s at %#llx, %ld reference%s, mapped %ld time%s%s\n", e->flags, e->kind,
                e->pa, e->refs, e->refs == 1 ? "" : "s", e->mapped, e->mapped == 1 ? "" : "s",

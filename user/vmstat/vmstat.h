@@ -56,8 +56,9 @@ struct entry {
     char kind[16]; /* of page */
     char flags[16];
     unsigned long long pa, slot;
-    long live;         /* TABLE, PARKED: entries that are not empty */
-    long refs, mapped; /* PAGE; -1: not told */
+    long live;   /* TABLE, PARKED: entries that are not empty */
+    long refs;   /* not SWAP */
+    long mapped; /* PAGE; -1: not told */
 };
 /* False: not understood. */
 bool parse_entry(const char *line, struct entry *e);
