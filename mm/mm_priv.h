@@ -242,8 +242,14 @@ static inline bool vma_is_accountable(unsigned prot, unsigned vma_flags)
 /* Faults in [start, end) of a mapped range, as MAP_POPULATE does. Errors are not reported. */
 void populate_range(struct aspace *as, uvaddr_t start, uvaddr_t end, bool write);
 
-/* Protection an entry of @v gets: what the vma allows, in the machine's terms. */
+/* Protection in the machine's terms: it knows no write without read. */
+static inline unsigned entry_prot(unsigned prot)
+{
+    return prot & PROT_W ? prot | PROT_R : prot;
+}
+
+/* Protection an entry of @v gets: what the vma allows. */
 static inline unsigned vma_entry_prot(const struct vma *v)
 {
-    return v->prot;
+    return entry_prot(v->prot);
 }

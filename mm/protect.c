@@ -26,7 +26,7 @@ static int check_permitted(struct aspace *as, uvaddr_t start, uvaddr_t end, unsi
  */
 static void protect_entry(struct pte_ref *ref, uvaddr_t va, void *arg)
 {
-    unsigned prot = *(unsigned *)arg;
+    unsigned prot = entry_prot(*(unsigned *)arg);
     pte_t old = pte_read(ref->pte), new;
     if (!pte_is_leaf(old))
         return;
