@@ -147,7 +147,8 @@ int range_is_mapped(struct aspace *as, uvaddr_t start, uvaddr_t end)
     return 0;
 }
 
-int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end)
+int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end,
+                 bool free_tables)
 {
     struct vma *v = vma_find_next(&as->vmas, start);
     if (!v || v->start >= end)
@@ -159,7 +160,7 @@ int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t 
 
     struct tlb_batch batch;
     tlb_batch_init(&batch, &as->pmap);
-    pmap_zap(&as->pmap, start, end, true, &batch);
+    pmap_zap(&as->pmap, start, end, free_tables, &batch);
     tlb_batch_finish(&batch);
 
     u64 committed = 0;
@@ -190,7 +191,7 @@ int aspace_unmap(struct aspace *as, uvaddr_t start, u64 length)
     if (r < 0)
         return r;
     write_lock(&as->lock);
-    r = unmap_locked(as, &op, start, end);
+    r = unmap_locked(as, &op, start, end, true);
     write_unlock(&as->lock);
     map_op_end(&op);
     return r;
@@ -206,7 +207,7 @@ int find_free_range(struct aspace *as, uvaddr_t hint, u64 len, uvaddr_t *out)
     }
     if (vma_find_gap_down(&as->vmas, MMAP_MIN, as->mmap_top, len, out) == 0)
         return 0;
-    return vma_find_gap_up(&as->vmas, as->mmap_top, USER_TOP, len, out);
+    return vma_find_gap_up(&as->vmas, MMAP_MIN, USER_TOP, len, out);
 }
 
 /* Where the mapping goes. => Write lock held. */
@@ -305,7 +306,7 @@ static int map_locked(struct aspace *as, struct map_op *op, const struct map_req
     if (r < 0)
         return r;
     if (replaces)
-        (void)unmap_locked(as, op, at, at + len);
+        (void)unmap_locked(as, op, at, at + len, true);
     insert_mapping(as, op, req, flags, at, len);
     *out = at;
     return 0;
@@ -410,7 +411,7 @@ uvaddr_t aspace_brk(struct aspace *as, uvaddr_t brk, u64 data_limit)
         r = brk_grow(as, &op, old_end, new_end);
         grown = r == 0;
     } else if (new_end < old_end) {
-        r = unmap_locked(as, &op, new_end, old_end);
+        r = unmap_locked(as, &op, new_end, old_end, true);
     }
     if (r == 0)
         as->brk = brk;

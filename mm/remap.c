@@ -50,6 +50,8 @@ static int move_to(struct remap *r, struct vma *v, uvaddr_t to)
         return e;
     e = pmap_own(&as->pmap, r->old, r->old + r->old_len);
     if (e == 0)
+        e = pmap_own(&as->pmap, to, to + r->new_len);
+    if (e == 0)
         e = pmap_prepare(&as->pmap, to, to + keep);
     if (e < 0) {
         if (v->flags & VMA_ACCOUNT) {
@@ -58,6 +60,7 @@ static int move_to(struct remap *r, struct vma *v, uvaddr_t to)
         }
         return e;
     }
+    (void)unmap_locked(as, &r->op, to, to + r->new_len, false); /* MREMAP_FIXED: what was there */
     vma_isolate(as, &r->op, r->old, r->old + r->old_len);
     v = vma_find(&as->vmas, r->old);
     struct vma *moved = vma_clone(&r->op, v);
@@ -89,17 +92,14 @@ static int move_to(struct remap *r, struct vma *v, uvaddr_t to)
     return 0;
 }
 
-static int remap_fixed(struct remap *r, uvaddr_t *out)
+static int remap_fixed(struct remap *r, struct vma *v, uvaddr_t *out)
 {
     uvaddr_t old_end = r->old + r->old_len, new_end;
     if (check_range(r->new_addr, r->new_len, &new_end) < 0 ||
         (r->new_addr < old_end && r->old < new_end))
         return -EINVAL;
-    int e = unmap_locked(r->as, &r->op, r->new_addr, new_end);
-    if (e < 0)
-        return e;
     *out = r->new_addr;
-    return move_to(r, vma_find(&r->as->vmas, r->old), r->new_addr);
+    return move_to(r, v, r->new_addr);
 }
 
 static int remap_locked(struct remap *r, uvaddr_t *out)
@@ -108,10 +108,12 @@ static int remap_locked(struct remap *r, uvaddr_t *out)
     if (!v || v->end < r->old + r->old_len || (v->flags & VMA_SPECIAL))
         return -EFAULT;
     if (r->flags & MREMAP_FIXED)
-        return remap_fixed(r, out);
+        return remap_fixed(r, v, out);
     *out = r->old;
-    if (r->new_len <= r->old_len)
-        return unmap_locked(r->as, &r->op, r->old + r->new_len, r->old + r->old_len);
+    if (r->new_len == r->old_len)
+        return 0;
+    if (r->new_len < r->old_len)
+        return unmap_locked(r->as, &r->op, r->old + r->new_len, r->old + r->old_len, true);
     u64 grow = r->new_len - r->old_len;
     if (can_grow_in_place(r, v, grow)) {
         int e = charge_growth(r->as, v, grow >> PAGE_SHIFT);
