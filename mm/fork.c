@@ -174,6 +174,7 @@ static int fork_vma(struct aspace *child, const struct vma *vma)
         child->pages_mapped += pages;
         if (v->flags & VMA_ACCOUNT)
             child->pages_committed += pages;
+        vma_join(child, &op, v); /* the parent's may have differed in VMA_LOCKED only */
     }
     map_op_end(&op);
     return r;
