@@ -227,13 +227,14 @@ paddr_t arch_virt_to_phys(const void *va)
 u64 (*host_reclaim)(u64 want);
 u64 host_pagedaemon_wakeups;
 
-u64 reclaim_pages(u64 want)
+/* Weak: test_vm.c has the real ones. */
+__attribute__((weak)) u64 reclaim_pages(u64 want)
 {
     lockdep_check_sleep();
     return host_reclaim ? host_reclaim(want) : 0;
 }
 
-void pagedaemon_wake(void)
+__attribute__((weak)) void pagedaemon_wake(void)
 {
     host_pagedaemon_wakeups++;
 }
