@@ -17,7 +17,7 @@
  * Anonymous pages from which on a table is shared rather than copied. Sharing what is written to
  * soon after costs two faults and a look at each entry more than copying at once.
  */
-#define SHARE_MIN 64
+unsigned fork_share_min = 64;
 
 struct fork_copy {
     struct aspace *child;
@@ -124,7 +124,7 @@ static int fork_table(struct aspace *from, struct fork_copy *c, pte_t *upper, uv
     const struct page *table = hung_table(upper);
     uvaddr_t end = va + PT_SPAN(1);
     vm_count(fork_tables);
-    if (vm_cow && vm_share_tables && table->table_resident[RESIDENT_ANON] >= SHARE_MIN &&
+    if (vm_cow && vm_share_tables && table->table_resident[RESIDENT_ANON] >= fork_share_min &&
         may_share(from, va, end)) {
         pte_t *to_upper = pmap_upper(&c->child->pmap, va, true);
         return to_upper ? table_share(upper, &c->child->pmap, to_upper) : -ENOMEM;

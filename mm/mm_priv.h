@@ -106,6 +106,10 @@ void pmap_move(struct pmap *pmap, uvaddr_t from, uvaddr_t to, u64 len);
 /* This CPU runs on the kernel's own root table, which has no user half. => Preemption off. */
 void pmap_load_kernel(void);
 
+/* ---- fork.c ---- */
+
+extern unsigned fork_share_min; /* changed by tests only */
+
 /* ---- share.c ---- */
 
 extern int vm_share_tables;
@@ -136,6 +140,9 @@ int pmap_resolve(struct pmap *pmap, uvaddr_t va, enum vm_access access);
 void table_for_each_pmap(struct page *table, void (*fn)(struct pmap *pmap, void *arg), void *arg);
 
 /* ---- super.c ---- */
+
+enum { THP_NEVER, THP_RESERVE, THP_ALWAYS };
+extern int vm_thp;
 
 void super_init(void);
 /* A superpage may come to map the 2 MiB around @va, all of them @v's. */

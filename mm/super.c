@@ -46,8 +46,7 @@ struct reservation {
     u64 taken[BITMAP_WORDS(PT_ENTRIES)]; /* table's lock */
 };
 
-enum { THP_NEVER, THP_RESERVE, THP_ALWAYS };
-static int vm_thp = THP_RESERVE;
+int vm_thp = THP_RESERVE;
 static const char *const thp_modes[] = {"never", "reserve", "always", NULL};
 PARAM_CHOICE(vm_thp, "vm.thp", thp_modes, true, "superpages: never, reserve, always");
 

@@ -12,7 +12,7 @@
  * changed nothing.
  *
  * When it fails: the seed is printed. QUIRE_SEED=n repeats it, QUIRE_CHECK=1 compares after every
- * step, QUIRE_LOG=1 prints each. QUIRE_STEPS=n does n steps in each of the five tests.
+ * step, QUIRE_LOG=1 prints each. QUIRE_STEPS=n does n steps in each of the seven tests.
  */
 #include "test.h"
 
@@ -28,7 +28,7 @@
 
 #define RAM_BYTES   (64UL << 20)
 #define CPUS        4
-#define STEPS       120000
+#define STEPS       90000
 #define CHECK_EVERY 250
 #define FENCE_START 0x10000UL /* below it mmap places nothing by itself */
 
@@ -725,6 +725,35 @@ static void op_sweep(struct space *s)
     }
 }
 
+/* Fresh anonymous memory where a superpage fits, every page of it written. */
+static void op_super(struct space *s)
+{
+    unsigned span = PT_SPAN(1) >> PAGE_SHIFT;
+    unsigned first = (unsigned)((ALIGN_DOWN(ARENA, PT_SPAN(1)) + PT_SPAN(1) - ARENA) >> PAGE_SHIFT);
+    struct mapping m = {.at = {first + (random_chance(50) ? span : 0), span}};
+    bool shared = random_chance(30);
+    m.page = (struct mpage){
+        .mapped = true, .shared = shared, .account = !shared, .prot = PROT_R | PROT_W};
+    m.req = (struct map_request){.addr = page_va(m.at.first),
+                                 .length = PT_SPAN(1),
+                                 .prot = PROT_R | PROT_W,
+                                 .flags = (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED};
+    uvaddr_t at = 0;
+    run_anywhere(s);
+    int e = aspace_map(s->as, &m.req, &at);
+    TRACE("%d = super %ld pages %u+%u shared %d\n", e, s - spaces, m.at.first, m.at.pages, shared);
+    expect("mmap", e, expected_map_error(s, &m, e));
+    if (e)
+        return;
+    model_map(s, &m, m.at);
+    for_range(s, m.at, p)
+    {
+        u64 value = random_u64();
+        expect("touch", touch(page_va((unsigned)(p - s->model.page)), VM_ACCESS_WRITE, &value), 0);
+        model_write(p, 0, value);
+    }
+}
+
 /* The kernel copies two words that lie on either side of a page's end, in the address space it runs
  * in or (ptrace, /proc) in another. What of the first page was possible is done. */
 static void op_usercopy(struct space *s)
@@ -846,12 +875,25 @@ static const struct operation {
     unsigned weight;
     void (*run)(struct space *s);
 } operations[] = {
-    {"touch", 500, op_touch},      {"sweep", 40, op_sweep},      {"usercopy", 60, op_usercopy},
-    {"map", 60, op_map},           {"unmap", 25, op_unmap},      {"protect", 40, op_protect},
-    {"remap", 30, op_remap},       {"brk", 10, op_brk},          {"dontneed", 15, op_dontneed},
-    {"advise", 15, op_advise},     {"fork", 15, op_fork},        {"exit", 12, op_exit},
-    {"schedule", 30, op_schedule}, {"truncate", 5, op_truncate}, {"file write", 40, op_file_write},
-    {"sync", 5, op_sync},          {"reclaim", 10, op_reclaim},  {"unmap page", 30, op_unmap_page},
+    {"touch", 500, op_touch},
+    {"sweep", 40, op_sweep},
+    {"usercopy", 60, op_usercopy},
+    {"map", 60, op_map},
+    {"unmap", 25, op_unmap},
+    {"protect", 40, op_protect},
+    {"remap", 30, op_remap},
+    {"brk", 10, op_brk},
+    {"dontneed", 15, op_dontneed},
+    {"advise", 15, op_advise},
+    {"fork", 15, op_fork},
+    {"exit", 12, op_exit},
+    {"schedule", 30, op_schedule},
+    {"truncate", 5, op_truncate},
+    {"file write", 40, op_file_write},
+    {"super", 3, op_super},
+    {"sync", 5, op_sync},
+    {"reclaim", 10, op_reclaim},
+    {"unmap page", 30, op_unmap_page},
 };
 
 static void step(void)
@@ -957,6 +999,26 @@ static void without_asids(void **state)
     fuzz("vm_without_asids", 2, 0);
 }
 
+/* Tables are shared however little they hold, and superpages are mapped at once. */
+static void all_shared_and_super(void **state)
+{
+    unsigned share_min = fork_share_min;
+    fork_share_min = 1;
+    vm_thp = THP_ALWAYS;
+    fuzz("vm_all_shared_and_super", CPUS, 16);
+    vm_thp = THP_RESERVE;
+    fork_share_min = share_min;
+}
+
+static void nothing_shared_nor_super(void **state)
+{
+    vm_share_tables = 0;
+    vm_thp = THP_NEVER;
+    fuzz("vm_nothing_shared_nor_super", 2, 16);
+    vm_thp = THP_RESERVE;
+    vm_share_tables = 1;
+}
+
 static void without_cow(void **state)
 {
     vm_cow = 0;
@@ -976,9 +1038,13 @@ int main(void)
     rmap_init();
     aspace_init();
     struct CMUnitTest tests[] = {
-        cmocka_unit_test(on_one_cpu),     cmocka_unit_test(on_four_cpus),
-        cmocka_unit_test(with_few_asids), cmocka_unit_test(without_asids),
+        cmocka_unit_test(on_one_cpu),
+        cmocka_unit_test(on_four_cpus),
+        cmocka_unit_test(with_few_asids),
+        cmocka_unit_test(without_asids),
         cmocka_unit_test(without_cow),
+        cmocka_unit_test(all_shared_and_super),
+        cmocka_unit_test(nothing_shared_nor_super),
     };
     return RUN_TESTS("vm", tests);
 }
