@@ -2,9 +2,9 @@
  * The random generator.
  *
  * Two parts. The *pool* collects: a sponge of 512 bits over the ChaCha20 permutation; 256 bits of
- * rate take input, 256 bits of capacity are never shown. The *generator* gives out: a ChaCha20 key
- * stream whose key is overwritten by the first bytes of every answer (fast key erasure), so what
- * was given out cannot be recomputed from a later state.
+ * rate take input, 256 bits of capacity are never shown. The *generator* gives out: a supply of
+ * ChaCha20 key stream whose first bytes are the key of the next supply (fast key erasure). What is
+ * given out is erased in the supply, so it cannot be recomputed from a later state.
  *
  * Entropy comes from the firmware's seed, from a hardware generator (virtio-rng), and from the
  * times of interrupts, which first go through a small mix per CPU. Each is credited with the bits
@@ -14,9 +14,9 @@
  * without any source is not left to wait for ever: random_wait_ready() then stirs in the jitter of
  * its own execution.
  *
- * Locks: one spinlock, interrupt-safe; long answers are computed outside it from a key of their
- * own. Sources: RFC 8439 (ChaCha20); D. J. Bernstein, "Fast-key-erasure random-number generators"
- * (2017).
+ * Locks: one spinlock, interrupt-safe; answers longer than a key are computed outside it from a
+ * key of their own. Sources: RFC 8439 (ChaCha20); D. J. Bernstein, "Fast-key-erasure random-number
+ * generators" (2017).
  */
 #include "dev/random.h"
 
@@ -29,8 +29,10 @@
 #include "lib/string.h"
 
 #define KEY_WORDS      8
+#define KEY_BYTES      (KEY_WORDS * sizeof(u32))
 #define BLOCK_WORDS    16
 #define BLOCK_BYTES    64
+#define SUPPLY_BLOCKS  4
 #define READY_BITS     256
 #define RESEED_NS      (300 * NSEC_PER_SEC)
 #define EVENTS_PER_BIT 64 /* interrupt times per credited bit */
@@ -54,8 +56,9 @@ static struct {
     unsigned bits; /* entropy since boot, up to READY_BITS */
     bool fresh;    /* entropy has come since the last seeding */
     bool ready;
-    u64 seeded; /* time_ns() of the last seeding */
-    struct chacha generator;
+    u64 seeded;                              /* time_ns() of the last seeding */
+    u32 supply[SUPPLY_BLOCKS * BLOCK_WORDS]; /* the generator's key, then key stream */
+    size_t left; /* bytes at the beginning of the stream that were not given out yet */
     void (*request)(void);
     struct waitq wait;
 } rnd = {.lock = SPINLOCK_INIT(random_class), .wait = WAITQ_INIT(rnd.wait)};
@@ -121,7 +124,7 @@ static void absorb(const void *data, size_t n)
     const u8 *s = data;
     u8 *rate = (u8 *)rnd.pool;
     while (n > 0) {
-        size_t part = MIN(n, sizeof(rnd.generator.key));
+        size_t part = MIN(n, KEY_BYTES);
         for (size_t i = 0; i < part; i++)
             rate[i] ^= s[i];
         rnd.pool[KEY_WORDS] ^= part; /* lengths matter: "ab" + "c" differs from "a" + "bc" */
@@ -135,10 +138,10 @@ static void absorb(const void *data, size_t n)
  * pool permuted, so the key cannot be recomputed from it. => Locked. */
 static void seed(void)
 {
-    absorb(rnd.generator.key, sizeof(rnd.generator.key));
-    memcpy(rnd.generator.key, rnd.pool, sizeof(rnd.generator.key));
-    rnd.generator.counter = 0;
-    memset(rnd.pool, 0, sizeof(rnd.generator.key));
+    absorb(rnd.supply, KEY_BYTES);
+    memcpy(rnd.supply, rnd.pool, KEY_BYTES);
+    rnd.left = 0;
+    memset(rnd.pool, 0, KEY_BYTES);
     permute(rnd.pool);
     rnd.fresh = false;
     rnd.seeded = time_ns();
@@ -213,10 +216,20 @@ int random_wait_ready(void)
     return 0;
 }
 
-/* Gives out a one-time key and moves the generator's own key on. */
-static void take_key(struct chacha *c)
+/* The next supply; its first bytes replace the key it was made from. => Locked. */
+static void refill(void)
 {
-    u32 block[BLOCK_WORDS];
+    struct chacha c = {.counter = 0};
+    memcpy(c.key, rnd.supply, KEY_BYTES);
+    for (unsigned i = 0; i < SUPPLY_BLOCKS; i++)
+        chacha_block(&c, rnd.supply + i * BLOCK_WORDS);
+    wipe(&c, sizeof(c));
+    rnd.left = sizeof(rnd.supply) - KEY_BYTES;
+}
+
+/* Gives out @n bytes, at most a key. */
+static void take(void *buf, size_t n)
+{
     void (*request)(void) = NULL;
     {
         SPIN_GUARD_IRQ(&rnd.lock);
@@ -226,22 +239,26 @@ static void take_key(struct chacha *c)
             if (!rnd.ready || rnd.fresh)
                 seed();
         }
-        chacha_block(&rnd.generator, block);
-        memcpy(rnd.generator.key, block, sizeof(rnd.generator.key));
-        rnd.generator.counter = 0;
+        if (rnd.left < n)
+            refill();
+        rnd.left -= n;
+        u8 *last = (u8 *)rnd.supply + KEY_BYTES + rnd.left;
+        memcpy(buf, last, n);
+        wipe(last, n);
     }
-    memcpy(c->key, block + KEY_WORDS, sizeof(c->key));
-    c->counter = 0;
-    wipe(block, sizeof(block));
     if (request)
         request();
 }
 
 void random_bytes(void *buf, size_t n)
 {
-    struct chacha c;
+    struct chacha c = {.counter = 0};
+    if (n <= sizeof(c.key)) {
+        take(buf, n);
+        return;
+    }
     u32 block[BLOCK_WORDS];
-    take_key(&c);
+    take(c.key, sizeof(c.key));
     for (u8 *p = buf; n > 0;) {
         size_t part = MIN(n, (size_t)BLOCK_BYTES);
         chacha_block(&c, block);
