@@ -286,7 +286,8 @@ static void map_run(struct fault *f, uvaddr_t start, uvaddr_t end)
     }
 }
 
-/* Maps cached, clean neighbours of @va that share its leaf table: cheaper now than a fault each. */
+/* Maps cached neighbours of @va that share its leaf table: cheaper now than a fault each. Those
+ * that were mapped before and not used (PG_UNUSED) are left out. */
 static void map_around(struct fault *f)
 {
     struct vma *v = f->vma;

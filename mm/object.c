@@ -183,7 +183,7 @@ unsigned object_find_range(struct vm_object *o, u64 index, unsigned n, struct pa
     radix_lookup_run(&o->pages, index, n, (void **)out);
     for (unsigned i = 0; i < n; i++) {
         struct page *page = out[i];
-        if (!page || !page_flag(page, PG_UPTODATE))
+        if (!page || (READ_ONCE(page->flags) & (PG_UPTODATE | PG_UNUSED)) != PG_UPTODATE)
             continue;
         page_get(page);
         out[found++] = page;

@@ -173,6 +173,18 @@ int pmap_prepare(struct pmap *pmap, uvaddr_t start, uvaddr_t end)
     return r;
 }
 
+/* A file's @page is no longer mapped by an entry: what reclaim and fault-around learn from that. */
+static inline void note_use(struct page *page, bool used)
+{
+    u32 flags = READ_ONCE(page->flags) & (PG_REFERENCED | PG_UNUSED);
+    if (used && flags != PG_REFERENCED) {
+        page_flag_clear(page, PG_UNUSED);
+        page_flag_set(page, PG_REFERENCED);
+    } else if (!used && flags == 0) {
+        page_flag_set(page, PG_UNUSED);
+    }
+}
+
 /*
  * Empties one entry of a locked table. Pages of files are uncounted here, anonymous ones by the
  * caller: true for such a one.
@@ -189,8 +201,7 @@ static inline bool zap_entry(struct pmap *pmap, struct page *table, pte_t *pte, 
     if (!anon) {
         if (page->state == PAGE_WIRED)
             return false;
-        if (pte_accessed(old) && !page_flag(page, PG_REFERENCED))
-            page_flag_set(page, PG_REFERENCED);
+        note_use(page, pte_accessed(old));
         count_resident(pmap, table, resident_kind(page), -1);
     }
     rmap_remove(page, pte);

@@ -92,8 +92,8 @@ void readahead_init(struct readahead *ra);
 /* Page at @index if cached (any state), with a reference; NULL otherwise. Does not sleep. */
 struct page *object_find(struct vm_object *o, u64 index);
 /*
- * Of the @n pages from @index on, those that are cached and up to date, with a reference, in
- * ascending order to @out. Returns how many. Does not sleep.
+ * Of the @n pages from @index on, those that are cached, up to date and not PG_UNUSED, with a
+ * reference, in ascending order to @out. Returns how many. Does not sleep.
  */
 unsigned object_find_range(struct vm_object *o, u64 index, unsigned n, struct page **out);
 /*

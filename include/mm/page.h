@@ -50,6 +50,7 @@ enum page_state {
 #define PG_WB_EPOCH   (1u << 12) /* FILE: which epoch of sync(2) the writeback began in */
 
 #define PG_ACTIVE (1u << 13) /* with PG_LRU: on the list of pages in use, not of candidates */
+#define PG_UNUSED (1u << 14) /* FILE: was mapped with a neighbour in vain; not done again */
 
 /* page->table_flags */
 #define TABLE_READONLY 1u /* no entry is writable, while shared: mm/share.c */
