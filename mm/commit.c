@@ -34,14 +34,19 @@ u64 commit_used(void)
     return READ_ONCE(used);
 }
 
+/* Never promised: the reclaim levels, and a part for tables and caches. */
+static u64 reserve(void)
+{
+    return page_high_level() + page_total() / RESERVE_DIVISOR;
+}
+
 u64 commit_limit(void)
 {
     u64 total = page_total();
     u64 kernel =
         page_state_count(PAGE_TABLE) + page_state_count(PAGE_SLAB) + page_state_count(PAGE_WIRED);
     kernel -= MIN(kernel, shrinkable_pages());
-    u64 reserve = page_high_level() + total / RESERVE_DIVISOR;
-    return total - MIN(kernel + reserve, total);
+    return total - MIN(kernel + reserve(), total);
 }
 
 static bool allowed(u64 pages, u64 now)
@@ -52,6 +57,9 @@ static bool allowed(u64 pages, u64 now)
     case OVERCOMMIT_HEURISTIC:
         return pages <= page_total();
     default: {
+        /* The kernel holds none of what is free: mostly that settles it, without a count. */
+        if (pages <= page_total() && now + pages + reserve() <= page_free_count())
+            return true;
         u64 limit = commit_limit();
         return now <= limit && pages <= limit - now;
     }

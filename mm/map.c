@@ -121,10 +121,14 @@ struct vma *vma_join(struct aspace *as, struct map_op *op, struct vma *v)
 
 void vma_join_range(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end)
 {
-    struct vma *v = vma_find_next(&as->vmas, start);
-    while (v && v->start <= end) {
-        v = vma_join(as, op, v);
-        v = vma_next(v);
+    struct vma *v = vma_find_next(&as->vmas, start), *next;
+    if (v && vma_prev(v))
+        v = vma_prev(v);
+    while (v && (next = vma_next(v)) && next->start <= end) {
+        if (vma_can_merge(v, next))
+            vma_swallow(as, op, v, next);
+        else
+            v = next;
     }
 }
 
@@ -156,7 +160,8 @@ int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t 
     int r = pmap_own_borders(&as->pmap, start, end);
     if (r < 0)
         return r;
-    vma_isolate(as, op, start, end);
+    if (v->start < start && v->end > end)
+        vma_split(&as->vmas, v, end, vma_clone(op, v));
 
     struct tlb_batch batch;
     tlb_batch_init(&batch, &as->pmap);
@@ -166,13 +171,21 @@ int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t 
     u64 committed = 0;
     v = vma_find_next(&as->vmas, start);
     while (v && v->start < end) {
-        struct vma *next = vma_next(v);
-        u64 pages = (v->end - v->start) >> PAGE_SHIFT;
+        struct vma *next = v->end < end ? vma_next(v) : NULL;
+        uvaddr_t from = MAX(v->start, start), to = MIN(v->end, end);
+        u64 pages = (to - from) >> PAGE_SHIFT;
         as->pages_mapped -= pages;
         if (v->flags & VMA_ACCOUNT)
             committed += pages;
-        vma_remove(&as->vmas, v);
-        vma_discard(op, v);
+        if (v->start < from) {
+            vma_set_bounds(&as->vmas, v, v->start, from);
+        } else if (to < v->end) {
+            v->offset += to - v->start;
+            vma_set_bounds(&as->vmas, v, to, v->end);
+        } else {
+            vma_remove(&as->vmas, v);
+            vma_discard(op, v);
+        }
         v = next;
     }
     as->pages_committed -= committed;
@@ -187,7 +200,7 @@ int aspace_unmap(struct aspace *as, uvaddr_t start, u64 length)
     if (r < 0 || length == 0)
         return -EINVAL;
     struct map_op op;
-    r = map_op_begin(&op, 2);
+    r = map_op_begin(&op, 1);
     if (r < 0)
         return r;
     write_lock(&as->lock);
@@ -265,12 +278,12 @@ static int admit(struct aspace *as, uvaddr_t at, u64 len, unsigned vma_flags)
     return commit_charge(pages);
 }
 
-/* Puts the new vma in place; everything is allocated, checked and charged. */
+/* Puts the new mapping in place, as a vma or as a part of a neighbour that it continues;
+ * everything is allocated, checked and charged. */
 static void insert_mapping(struct aspace *as, struct map_op *op, const struct map_request *req,
                            unsigned vma_flags, uvaddr_t at, u64 len)
 {
-    struct vma *v = map_op_take(op);
-    *v = (struct vma){.start = at,
+    struct vma new = {.start = at,
                       .end = at + len,
                       .prot = req->prot,
                       .max_prot = req->max_prot ? req->max_prot : PROT_R | PROT_W | PROT_X,
@@ -279,17 +292,28 @@ static void insert_mapping(struct aspace *as, struct map_op *op, const struct ma
                       .file = req->object ? req->file : NULL,
                       .offset = req->object ? req->offset : 0,
                       .aspace = as};
-    vma_attach(v);
-    vma_insert(&as->vmas, v);
+    struct vma *prev = vma_find(&as->vmas, at - 1), *next = vma_find(&as->vmas, new.end);
+    if (prev && vma_can_merge(prev, &new)) {
+        vma_set_bounds(&as->vmas, prev, prev->start, new.end);
+        if (next && vma_can_merge(prev, next))
+            vma_swallow(as, op, prev, next);
+    } else if (next && vma_can_merge(&new, next)) {
+        next->offset -= len;
+        vma_set_bounds(&as->vmas, next, at, next->end);
+    } else {
+        struct vma *v = map_op_take(op);
+        *v = new;
+        vma_attach(v);
+        vma_insert(&as->vmas, v);
+    }
     u64 pages = len >> PAGE_SHIFT;
     as->pages_mapped += pages;
     as->peak_mapped = MAX(as->peak_mapped, as->pages_mapped);
     if (vma_flags & VMA_ACCOUNT)
         as->pages_committed += pages;
-    vma_join(as, op, v);
 }
 
-/* => Write lock held, two more spares than the mapping itself needs. */
+/* => Write lock held, a spare, and one more for MAP_FIXED. */
 static int map_locked(struct aspace *as, struct map_op *op, const struct map_request *req, u64 len,
                       uvaddr_t *out)
 {
@@ -316,7 +340,7 @@ static int map_locked(struct aspace *as, struct map_op *op, const struct map_req
 static int map_object(struct aspace *as, const struct map_request *req, u64 len, uvaddr_t *out)
 {
     struct map_op op;
-    int r = map_op_begin(&op, 3);
+    int r = map_op_begin(&op, req->flags & MAP_FIXED ? 2 : 1);
     if (r < 0)
         return r;
     write_lock(&as->lock);
@@ -365,7 +389,7 @@ int aspace_map_frames(struct aspace *as, uvaddr_t hint, const pfn_t *frames, uns
                               .flags = MAP_PRIVATE,
                               .vma_flags = vma_flags | VMA_SPECIAL};
     struct map_op op;
-    int r = map_op_begin(&op, 3);
+    int r = map_op_begin(&op, 1);
     if (r < 0)
         return r;
     write_lock(&as->lock);
@@ -398,7 +422,7 @@ static int brk_grow(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr
 uvaddr_t aspace_brk(struct aspace *as, uvaddr_t brk, u64 data_limit)
 {
     struct map_op op;
-    if (map_op_begin(&op, 3) < 0)
+    if (map_op_begin(&op, 1) < 0)
         return as->brk;
     write_lock(&as->lock);
     uvaddr_t old_end = PAGE_UP(as->brk), new_end = PAGE_UP(brk);

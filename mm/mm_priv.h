@@ -229,7 +229,7 @@ struct vma *vma_join(struct aspace *as, struct map_op *op, struct vma *v);
 /* Joins whatever became alike around and within [start, end). */
 void vma_join_range(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end);
 /* Removes mappings in [start, end), pages and all, and with @free_tables the tables left without
- * entries. Needs two spares. 0; -ENOMEM, and nothing is done, which cannot be after
+ * entries. Needs a spare. 0; -ENOMEM, and nothing is done, which cannot be after
  * pmap_own_borders(). */
 int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end,
                  bool free_tables);

@@ -2,37 +2,67 @@
 #include "core/errno.h"
 #include "mm/mm_priv.h"
 
-/* Pages of [start, end) that the change to @prot makes accountable. */
-static u64 newly_accountable(struct aspace *as, uvaddr_t start, uvaddr_t end, unsigned prot)
+/* Whether all of [start, end) may get @prot: 0, -ENOMEM: a hole, -EACCES. @charge: pages that
+ * become accountable by it. */
+static int check_permitted(struct aspace *as, uvaddr_t start, uvaddr_t end, unsigned prot,
+                           u64 *charge)
 {
-    u64 pages = 0;
-    for (struct vma *v = vma_find(&as->vmas, start); v && v->start < end; v = vma_next(v))
-        if (!(v->flags & VMA_ACCOUNT) && vma_is_accountable(prot, v->flags))
-            pages += (MIN(v->end, end) - MAX(v->start, start)) >> PAGE_SHIFT;
-    return pages;
-}
-
-static int check_permitted(struct aspace *as, uvaddr_t start, uvaddr_t end, unsigned prot)
-{
-    for (struct vma *v = vma_find(&as->vmas, start); v && v->start < end; v = vma_next(v))
+    struct vma *v = vma_find(&as->vmas, start);
+    uvaddr_t at = start;
+    for (*charge = 0;; v = vma_next(v)) {
+        if (!v || v->start > at)
+            return -ENOMEM;
         if ((v->flags & VMA_SPECIAL) || (prot & ~v->max_prot))
             return -EACCES;
-    return 0;
+        if (!(v->flags & VMA_ACCOUNT) && vma_is_accountable(prot, v->flags))
+            *charge += (MIN(v->end, end) - at) >> PAGE_SHIFT;
+        at = v->end;
+        if (at >= end)
+            return 0;
+    }
 }
 
 /*
  * Write permission is only ever taken away here. An entry gets it back by the next write fault,
  * which knows whether the page is shared copy-on-write or clean.
  */
+struct protect {
+    unsigned prot;
+    bool changed; /* some entry */
+};
+
 static void protect_entry(struct pte_ref *ref, uvaddr_t va, void *arg)
 {
-    unsigned prot = entry_prot(*(unsigned *)arg);
+    struct protect *p = arg;
     pte_t old = pte_read(ref->pte), new;
     if (!pte_is_leaf(old))
         return;
     do {
-        new = pte_with_prot(old, prot & ~(pte_writable(old) ? 0 : PROT_W));
+        new = pte_with_prot(old, p->prot & ~(pte_writable(old) ? 0 : PROT_W));
+        if (new.v == old.v)
+            return;
     } while (!pte_cas(ref->pte, &old, new));
+    p->changed = true;
+}
+
+/* => Write lock held, two spares, nothing can fail any more. */
+static void protect_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end,
+                           unsigned prot)
+{
+    vma_isolate(as, op, start, end);
+    struct vma *v = vma_find(&as->vmas, start);
+    for (;; v = vma_next(v)) {
+        v->prot = prot;
+        if (vma_is_accountable(prot, v->flags))
+            v->flags |= VMA_ACCOUNT;
+        if (v->end == end)
+            break;
+    }
+    struct protect p = {.prot = entry_prot(prot)};
+    pmap_for_each(&as->pmap, start, end, protect_entry, &p);
+    if (p.changed)
+        pmap_flush(&as->pmap, start, end);
+    vma_join_range(as, op, start, end);
 }
 
 int aspace_protect(struct aspace *as, uvaddr_t start, u64 length, unsigned prot)
@@ -48,27 +78,15 @@ int aspace_protect(struct aspace *as, uvaddr_t start, u64 length, unsigned prot)
     if (r < 0)
         return r;
     write_lock(&as->lock);
-    u64 charge = 0;
-    r = range_is_mapped(as, start, end);
-    if (r == 0)
-        r = check_permitted(as, start, end, prot);
+    u64 charge;
+    r = check_permitted(as, start, end, prot, &charge);
     if (r == 0)
         r = pmap_own(&as->pmap, start, end);
-    if (r == 0) {
-        charge = newly_accountable(as, start, end, prot);
+    if (r == 0 && charge)
         r = commit_charge(charge);
-    }
     if (r == 0) {
         as->pages_committed += charge;
-        vma_isolate(as, &op, start, end);
-        for (struct vma *v = vma_find(&as->vmas, start); v && v->start < end; v = vma_next(v)) {
-            v->prot = prot;
-            if (vma_is_accountable(prot, v->flags))
-                v->flags |= VMA_ACCOUNT;
-        }
-        pmap_for_each(&as->pmap, start, end, protect_entry, &prot);
-        pmap_flush(&as->pmap, start, end);
-        vma_join_range(as, &op, start, end);
+        protect_locked(as, &op, start, end, prot);
     }
     write_unlock(&as->lock);
     map_op_end(&op);

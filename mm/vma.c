@@ -152,8 +152,6 @@ void vma_set_bounds(struct vma_tree *t, struct vma *v, u64 start, u64 end)
 
     assert(start < end && floor <= start);
     assert(!next || end <= next->start);
-    v->start = start;
-    v->gap = start - floor;
     if (end != v->end) {
         v->end = end;
         if (next) {
@@ -161,7 +159,11 @@ void vma_set_bounds(struct vma_tree *t, struct vma *v, u64 start, u64 end)
             rb_update_up(&next->node, update_max_gap);
         }
     }
-    rb_update_up(&v->node, update_max_gap);
+    if (start != v->start) {
+        v->start = start;
+        v->gap = start - floor;
+        rb_update_up(&v->node, update_max_gap);
+    }
 }
 
 void vma_split(struct vma_tree *t, struct vma *v, u64 addr, struct vma *upper)
