@@ -121,9 +121,9 @@ struct vma *vma_join(struct aspace *as, struct map_op *op, struct vma *v)
 
 void vma_join_range(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end)
 {
-    struct vma *v = vma_find_next(&as->vmas, start), *next;
-    if (v && vma_prev(v))
-        v = vma_prev(v);
+    struct vma *v = vma_find_next(&as->vmas, start), *next, *prev = v ? vma_prev(v) : NULL;
+    if (prev)
+        v = prev;
     while (v && (next = vma_next(v)) && next->start <= end) {
         if (vma_can_merge(v, next))
             vma_swallow(as, op, v, next);

@@ -96,6 +96,14 @@ void pmap_zap(struct pmap *pmap, uvaddr_t start, uvaddr_t end, bool free_tables,
 void pmap_for_each(struct pmap *pmap, uvaddr_t start, uvaddr_t end,
                    void (*fn)(struct pte_ref *ref, uvaddr_t va, void *arg), void *arg);
 
+/*
+ * Gives the entries that are present in [start, end) the permissions @prot, but for writing: that
+ * is only ever taken away. An entry gets it back by the next write fault, which knows whether the
+ * page is shared copy-on-write or clean. True when an entry changed: a flush is due. => aspace
+ * write-locked, tables its own.
+ */
+bool pmap_protect(struct pmap *pmap, uvaddr_t start, uvaddr_t end, unsigned prot);
+
 /* Makes the leaf tables for [start, end), its own, so that pmap_lock() without create finds them.
  * => aspace write-locked. 0, -ENOMEM. */
 int pmap_prepare(struct pmap *pmap, uvaddr_t start, uvaddr_t end);

@@ -364,6 +364,36 @@ void pmap_for_each(struct pmap *pmap, uvaddr_t start, uvaddr_t end,
     }
 }
 
+/* True when it changed. */
+static inline bool protect_entry(pte_t *pte, unsigned prot)
+{
+    pte_t old = pte_read(pte), new;
+    do {
+        if (!pte_is_leaf(old))
+            return false;
+        new = pte_with_prot(old, pte_writable(old) ? prot : prot & ~PROT_W);
+        if (new.v == old.v)
+            return false;
+    } while (!pte_cas(pte, &old, new));
+    return true;
+}
+
+bool pmap_protect(struct pmap *pmap, uvaddr_t start, uvaddr_t end, unsigned prot)
+{
+    bool changed = false;
+    for (uvaddr_t va = start, next; va < end; va = next) {
+        struct page *table = find_leaf_table(pmap, va, end, &next);
+        if (!table)
+            continue;
+        pte_t *pte = (pte_t *)page_to_virt(table) + PT_INDEX(va, 0);
+        ticket_lock(&table->lock, &table_lock_class);
+        for (; va < next; va += PAGE_SIZE)
+            changed |= protect_entry(pte++, prot);
+        ticket_unlock(&table->lock, &table_lock_class);
+    }
+    return changed;
+}
+
 /*
  * Moves one entry to a table that may be another one. Both are locked together: who comes by the
  * rmap finds the entry either here or there. That one only tries for locks, and the aspace write

@@ -22,35 +22,15 @@ static int check_permitted(struct aspace *as, uvaddr_t start, uvaddr_t end, unsi
     }
 }
 
-/*
- * Write permission is only ever taken away here. An entry gets it back by the next write fault,
- * which knows whether the page is shared copy-on-write or clean.
- */
-struct protect {
-    unsigned prot;
-    bool changed; /* some entry */
-};
-
-static void protect_entry(struct pte_ref *ref, uvaddr_t va, void *arg)
-{
-    struct protect *p = arg;
-    pte_t old = pte_read(ref->pte), new;
-    if (!pte_is_leaf(old))
-        return;
-    do {
-        new = pte_with_prot(old, p->prot & ~(pte_writable(old) ? 0 : PROT_W));
-        if (new.v == old.v)
-            return;
-    } while (!pte_cas(ref->pte, &old, new));
-    p->changed = true;
-}
-
 /* => Write lock held, two spares, nothing can fail any more. */
 static void protect_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end,
                            unsigned prot)
 {
-    vma_isolate(as, op, start, end);
     struct vma *v = vma_find(&as->vmas, start);
+    if (v->start != start || v->end != end) {
+        vma_isolate(as, op, start, end);
+        v = vma_find(&as->vmas, start);
+    }
     for (;; v = vma_next(v)) {
         v->prot = prot;
         if (vma_is_accountable(prot, v->flags))
@@ -58,9 +38,7 @@ static void protect_locked(struct aspace *as, struct map_op *op, uvaddr_t start,
         if (v->end == end)
             break;
     }
-    struct protect p = {.prot = entry_prot(prot)};
-    pmap_for_each(&as->pmap, start, end, protect_entry, &p);
-    if (p.changed)
+    if (pmap_protect(&as->pmap, start, end, entry_prot(prot)))
         pmap_flush(&as->pmap, start, end);
     vma_join_range(as, op, start, end);
 }
