@@ -199,6 +199,11 @@ static __attribute__((noinline)) void poison_check(struct page *page)
                   word[i]);
 }
 
+static inline bool is_zero(const struct page *page)
+{
+    return memcmp(page_to_virt(page), page_to_virt(zero_page), PAGE_SIZE) == 0;
+}
+
 /* A frame leaves the free ones: fresh descriptor. */
 static inline void frame_take(struct page *page, enum page_state state, s32 refs, unsigned order)
 {
@@ -221,9 +226,10 @@ static inline void frame_take(struct page *page, enum page_state state, s32 refs
 static inline void frame_retire(struct page *page)
 {
     debug_assert(!(page->flags & (PG_BUDDY | PG_LRU | PG_WRITEBACK)));
+    debug_assert(!(page->flags & PG_ZEROED) || is_zero(page));
+    page->flags &= PG_ZEROED;
     page->state = PAGE_FREE;
     page->refs = 0;
-    page->flags = 0;
     if (unlikely(vm_poison)) {
         poison_fill(page);
         page->flags = PG_POISONED;
@@ -335,8 +341,9 @@ struct page *page_alloc(unsigned order, enum page_state state, unsigned flags)
     }
     pc->allocated[state]++;
     arch_irq_restore(irq);
+    bool zeroed = page->flags & PG_ZEROED;
     frame_take(page, state, 1, 0);
-    if (must_zero(flags))
+    if (must_zero(flags) && !zeroed)
         page_zero(page_to_virt(page));
     return page;
 }

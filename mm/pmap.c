@@ -214,6 +214,7 @@ static void table_detach(struct pmap *pmap, struct page *table, pte_t *parent,
                          struct tlb_batch *batch)
 {
     pte_write(parent, PTE_NONE);
+    page_flag_set(table, PG_ZEROED); /* its next user is spared the work */
     preempt_disable();
     rmap_unhang(table, parent);
     preempt_enable();

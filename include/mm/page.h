@@ -51,6 +51,7 @@ enum page_state {
 
 #define PG_ACTIVE (1u << 13) /* with PG_LRU: on the list of pages in use, not of candidates */
 #define PG_UNUSED (1u << 14) /* FILE: was mapped with a neighbour in vain; not done again */
+#define PG_ZEROED (1u << 15) /* contents are zero: a table that is going, and free afterwards */
 
 /* page->table_flags */
 #define TABLE_READONLY 1u /* no entry is writable, while shared: mm/share.c */
