@@ -41,6 +41,7 @@
 #define HEAD_SIZE       256             /* bytes of a file that tell what it is */
 #define SCRIPTS_MAX     5               /* scripts run by scripts */
 #define AUXV_WORDS      (2 * 20)
+#define RANDOM_BYTES    16 /* AT_RANDOM */
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -283,7 +284,7 @@ static int map_stack(struct aspace *as, uvaddr_t sp)
         .addr = start,
         .length = STACK_TOP - start,
         .prot = PROT_R | PROT_W,
-        .flags = MAP_PRIVATE | MAP_FIXED | MAP_GROWSDOWN,
+        .flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE | MAP_GROWSDOWN,
     };
     return aspace_map(as, &request, &at);
 }
@@ -293,11 +294,10 @@ static int build_stack(struct exec *x)
 {
     const struct arg_block *b = x->args.block;
     struct aspace *as = x->as;
-    size_t count = 3 + x->args.argc + x->args.envc + AUXV_WORDS;
+    size_t count = 3 + x->args.argc + x->args.envc + AUXV_WORDS + 2 * RANDOM_BYTES / sizeof(u64);
     uvaddr_t strings = STACK_TOP - sizeof(u64) - b->bytes, name;
-    uvaddr_t random = ALIGN_DOWN(strings - 16, 16UL);
-    u64 *words = kmalloc(count * sizeof(u64), 0);
-    u8 bytes[16];
+    uvaddr_t random = ALIGN_DOWN(strings - RANDOM_BYTES, 16UL);
+    u64 *words = kmalloc(count * sizeof(u64), PA_ZERO);
     if (!words)
         return -ENOMEM;
     u64 *auxv = build_pointers(x, words, strings, &name);
@@ -305,12 +305,12 @@ static int build_stack(struct exec *x)
     memcpy(as->auxv, auxv, as->auxv_words * sizeof(u64));
     size_t size = (size_t)(auxv - words + as->auxv_words) * sizeof(u64);
     x->sp = ALIGN_DOWN(random - size, 16UL);
-    random_bytes(bytes, sizeof(bytes));
+    size = random + RANDOM_BYTES - x->sp;
+    random_bytes((u8 *)words + size - RANDOM_BYTES, RANDOM_BYTES);
     int r = map_stack(as, x->sp);
     if (r == 0)
         r = arg_block_write(b, as, strings);
-    if (r == 0 && (aspace_write(as, random, bytes, sizeof(bytes)) != sizeof(bytes) ||
-                   aspace_write(as, x->sp, words, size) != size))
+    if (r == 0 && aspace_write(as, x->sp, words, size) != size)
         r = -ENOMEM;
     kfree(words);
     return r;

@@ -99,24 +99,42 @@ int arg_block_add(struct arg_block *b, const char *s)
     return add_string(b, (u64)s, true);
 }
 
-/* Entry @i of a vector; 0 at its end. */
-static int vector_entry(u64 vector, bool kernel, u32 i, u64 *out)
+/* argv or envp while it is read, several words at a time but never beyond a page. */
+struct vector {
+    u64 at; /* of the next word that is not here yet */
+    bool kernel;
+    unsigned next, count; /* of @words */
+    u64 words[16];
+};
+
+/* The next entry; 0 at the end. */
+static int vector_next(struct vector *v, u64 *out)
 {
-    if (!vector)
-        *out = 0;
-    else if (kernel)
-        *out = ((const u64 *)vector)[i];
-    else
-        return copy_from_user(out, vector + i * sizeof(u64), sizeof(u64));
+    if (v->next == v->count) {
+        size_t room = (PAGE_SIZE - v->at % PAGE_SIZE) / sizeof(u64);
+        v->count = v->kernel ? 1 : (unsigned)MIN(MAX(room, 1UL), ARRAY_SIZE(v->words));
+        v->next = 0;
+        size_t n = v->count * sizeof(u64);
+        if (v->kernel)
+            memcpy(v->words, (const void *)v->at, n);
+        else if (copy_from_user(v->words, v->at, n))
+            return -EFAULT;
+        v->at += n;
+    }
+    *out = v->words[v->next++];
     return 0;
 }
 
 int arg_block_add_vector(struct arg_block *b, u64 vector, bool kernel, u32 skip, u32 *count)
 {
+    struct vector v;
+    v.at = vector;
+    v.kernel = kernel;
+    v.next = v.count = 0;
     *count = 0;
-    for (u32 i = 0;; i++) {
+    for (u32 i = 0; vector; i++) {
         u64 s;
-        int r = vector_entry(vector, kernel, i, &s);
+        int r = vector_next(&v, &s);
         if (r || !s)
             return r;
         if (i < skip)
@@ -128,6 +146,7 @@ int arg_block_add_vector(struct arg_block *b, u64 vector, bool kernel, u32 skip,
         if (signal_fatal_pending())
             return -EINTR;
     }
+    return 0;
 }
 
 int arg_block_write(const struct arg_block *b, struct aspace *as, uvaddr_t at)

@@ -174,6 +174,8 @@ void signal_exec_commit(struct sighand *spare)
         }
         for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
             struct signal_action *action = &p->sighand->action[i];
+            if (!action->handler && !action->flags && !action->mask)
+                continue; /* the usual one */
             bool ignored = action->handler == SIGNAL_IGN;
             *action = (struct signal_action){.handler = ignored ? SIGNAL_IGN : SIGNAL_DFL};
         }

@@ -67,7 +67,7 @@ static struct proc_entry *first_child(const struct proc_node *dir)
 struct proc_entry *proc_child(const struct proc_node *dir, const char *name, size_t len)
 {
     for (struct proc_entry *e = first_child(dir); e; e = shown(dir, e->next))
-        if (strncmp(e->name, name, len) == 0 && e->name[len] == '\0')
+        if (e->name[0] == name[0] && strncmp(e->name, name, len) == 0 && e->name[len] == '\0')
             return e;
     return NULL;
 }
