@@ -8,7 +8,7 @@
  *
  * The stack, from the top down:
  *
- *     STACK_TOP  8 zero bytes
+ *     stack_top  8 zero bytes
  *                strings: argv, envp, the program's name
  *                16 random bytes (AT_RANDOM)
  *                auxiliary vector, NULL, envp pointers, NULL, argv pointers
@@ -32,8 +32,9 @@
 #include "proc/futex.h"
 #include "proc/identity.h"
 
-/* The highest 16 KiB of user space stay free: programs written for xv6 count on that. */
-#define STACK_TOP       (USER_TOP - 4 * PAGE_SIZE)
+/* The highest 16 KiB of user space stay free: programs written for xv6 count on that. Below lie the
+ * vDSO and the stack, together, so that they mostly need one leaf table. */
+#define VDSO_TOP        (USER_TOP - 4 * PAGE_SIZE)
 #define STACK_GAP_LEAST (128UL << 20) /* address space left for the stack, as on Linux */
 #define STACK_GAP_MOST  (USER_TOP / 6 * 5)
 #define STACK_GUARD     (256 * PAGE_SIZE)
@@ -199,8 +200,8 @@ static int create_aspace(struct exec *x)
     as->stack_limit = rlimit_current(RLIMIT_STACK);
     as->as_limit = rlimit_current(RLIMIT_AS);
     as->data_limit = rlimit_current(RLIMIT_DATA);
-    as->stack_top = STACK_TOP;
-    as->mmap_top = PAGE_DOWN(STACK_TOP - stack_gap(as->stack_limit));
+    as->vdso = as->stack_top = VDSO_TOP - vdso_code_size() - VDSO_DATA_SIZE;
+    as->mmap_top = PAGE_DOWN(as->stack_top - stack_gap(as->stack_limit));
     return 0;
 }
 
@@ -208,11 +209,9 @@ static int create_aspace(struct exec *x)
 static int map_vdso(struct aspace *as)
 {
     u64 code = vdso_code_size();
-    uvaddr_t base, at;
-    int r = vma_find_gap_down(&as->vmas, PAGE_SIZE, as->mmap_top, VDSO_DATA_SIZE + code, &base);
+    uvaddr_t at;
     pfn_t frame = {vdso_data_phys() >> PAGE_SHIFT};
-    if (r == 0)
-        r = aspace_map_frames(as, base, &frame, 1, PROT_R, VMA_VDSO, &at);
+    int r = aspace_map_frames(as, as->vdso, &frame, 1, PROT_R, VMA_VDSO, &at);
     if (r)
         return r;
     u32 pages = (u32)(code >> PAGE_SHIFT);
@@ -220,9 +219,8 @@ static int map_vdso(struct aspace *as)
     assert(pages <= ARRAY_SIZE(frames));
     for (u32 i = 0; i < pages; i++)
         frames[i] = (pfn_t){(vdso_code_phys() >> PAGE_SHIFT) + i};
-    r = aspace_map_frames(as, base + VDSO_DATA_SIZE, frames, pages, PROT_R | PROT_X, VMA_VDSO, &at);
-    as->vdso = base;
-    return r;
+    return aspace_map_frames(as, as->vdso + VDSO_DATA_SIZE, frames, pages, PROT_R | PROT_X,
+                             VMA_VDSO, &at);
 }
 
 /* Fills @words with AT_* pairs; returns how many words. */
@@ -282,7 +280,7 @@ static int map_stack(struct aspace *as, uvaddr_t sp)
     uvaddr_t at, start = PAGE_DOWN(sp) - STACK_EXTRA;
     struct map_request request = {
         .addr = start,
-        .length = STACK_TOP - start,
+        .length = as->stack_top - start,
         .prot = PROT_R | PROT_W,
         .flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE | MAP_GROWSDOWN,
     };
@@ -295,7 +293,7 @@ static int build_stack(struct exec *x)
     const struct arg_block *b = x->args.block;
     struct aspace *as = x->as;
     size_t count = 3 + x->args.argc + x->args.envc + AUXV_WORDS + 2 * RANDOM_BYTES / sizeof(u64);
-    uvaddr_t strings = STACK_TOP - sizeof(u64) - b->bytes, name;
+    uvaddr_t strings = as->stack_top - sizeof(u64) - b->bytes, name;
     uvaddr_t random = ALIGN_DOWN(strings - RANDOM_BYTES, 16UL);
     u64 *words = kmalloc(count * sizeof(u64), PA_ZERO);
     if (!words)
