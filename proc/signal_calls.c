@@ -172,12 +172,12 @@ void signal_exec_commit(struct sighand *spare)
             old = p->sighand;
             p->sighand = spare;
         }
-        for (unsigned i = 0; i < SIGNAL_COUNT; i++) {
-            struct signal_action *action = &p->sighand->action[i];
-            if (!action->handler && !action->flags && !action->mask)
-                continue; /* the usual one */
-            bool ignored = action->handler == SIGNAL_IGN;
-            *action = (struct signal_action){.handler = ignored ? SIGNAL_IGN : SIGNAL_DFL};
+        struct signal_action *action = p->sighand->action;
+        for (unsigned i = 0; i < SIGNAL_COUNT; i++, action++) {
+            if (action->handler != SIGNAL_IGN)
+                action->handler = SIGNAL_DFL;
+            action->flags = 0;
+            action->mask = 0;
         }
     }
     if (old)

@@ -91,6 +91,10 @@ static inline void tlb_batch_add_range(struct tlb_batch *b, uvaddr_t start, uvad
 /* @page goes with the batch's reference; the batch may be finished to make room. */
 static inline void tlb_batch_add_page(struct tlb_batch *b, struct page *page)
 {
+    if (b->dead) {
+        page_put(page);
+        return;
+    }
     if (unlikely(b->count == TLB_BATCH))
         tlb_batch_finish(b);
     b->pages[b->count++] = page;
