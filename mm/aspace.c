@@ -68,9 +68,9 @@ static void destroy(struct aspace *as)
     batch.dead = true;
     struct map_op op;
     map_op_begin(&op, 0);
-    for (struct vma *v = vma_first(&as->vmas); v; v = vma_first(&as->vmas)) {
+    for (struct vma *v = vma_first(&as->vmas), *next; v; v = next) {
         pmap_zap(&as->pmap, v->start, v->end, true, &batch);
-        vma_remove(&as->vmas, v);
+        next = vma_next(v); /* nobody looks at the tree any more: it needs no repair */
         vma_discard(&op, v);
     }
     pmap_zap(&as->pmap, 0, USER_TOP, true, &batch); /* tables that never had an entry */

@@ -151,6 +151,20 @@ int range_is_mapped(struct aspace *as, uvaddr_t start, uvaddr_t end)
     return 0;
 }
 
+/* Gives @v another first address. Truncation looks for mappings under the object's lock alone: it
+ * sees start and offset agree. */
+static void vma_move_start(struct aspace *as, struct vma *v, uvaddr_t start)
+{
+    struct vm_object *o = v->object;
+    if (o)
+        spin_lock(&o->lock);
+    if (o)
+        v->offset += start - v->start;
+    vma_set_bounds(&as->vmas, v, start, v->end);
+    if (o)
+        spin_unlock(&o->lock);
+}
+
 int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end,
                  bool free_tables)
 {
@@ -180,8 +194,7 @@ int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t 
         if (v->start < from) {
             vma_set_bounds(&as->vmas, v, v->start, from);
         } else if (to < v->end) {
-            v->offset += to - v->start;
-            vma_set_bounds(&as->vmas, v, to, v->end);
+            vma_move_start(as, v, to);
         } else {
             vma_remove(&as->vmas, v);
             vma_discard(op, v);
@@ -298,8 +311,7 @@ static void insert_mapping(struct aspace *as, struct map_op *op, const struct ma
         if (next && vma_can_merge(prev, next))
             vma_swallow(as, op, prev, next);
     } else if (next && vma_can_merge(&new, next)) {
-        next->offset -= len;
-        vma_set_bounds(&as->vmas, next, at, next->end);
+        vma_move_start(as, next, at);
     } else {
         struct vma *v = map_op_take(op);
         *v = new;
