@@ -25,6 +25,7 @@
 /* A file under inspection. */
 struct elf_file {
     struct file *file;
+    const struct file_head *head; /* NULL: not read yet */
     Elf64_Ehdr header;
     Elf64_Phdr *segments;
     u64 low, high; /* span of its PT_LOAD segments, page aligned */
@@ -35,9 +36,13 @@ bool elf_is(const u8 *head, size_t n)
     return n >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0;
 }
 
-static int read_exactly(struct file *file, void *buf, size_t n, u64 at)
+static int read_exactly(const struct elf_file *e, void *buf, size_t n, u64 at)
 {
-    ssize_t r = file_read_kernel(file, buf, n, (loff_t)at);
+    if (e->head && at <= e->head->size && n <= e->head->size - at) {
+        memcpy(buf, e->head->bytes + at, n);
+        return 0;
+    }
+    ssize_t r = file_read_kernel(e->file, buf, n, (loff_t)at);
     return r < 0 ? (int)r : (size_t)r == n ? 0 : -ENOEXEC;
 }
 
@@ -82,10 +87,10 @@ static int check_segments(struct elf_file *e)
 }
 
 /* Reads and checks the headers of @file. On success the caller frees e->segments. */
-static int elf_open(struct elf_file *e, struct file *file)
+static int elf_open(struct elf_file *e, struct file *file, const struct file_head *head)
 {
-    *e = (struct elf_file){.file = file};
-    int r = read_exactly(file, &e->header, sizeof(e->header), 0);
+    *e = (struct elf_file){.file = file, .head = head};
+    int r = read_exactly(e, &e->header, sizeof(e->header), 0);
     if (r == 0)
         r = check_header(&e->header);
     if (r)
@@ -94,7 +99,7 @@ static int elf_open(struct elf_file *e, struct file *file)
     e->segments = kmalloc(size, 0);
     if (!e->segments)
         return -ENOMEM;
-    r = read_exactly(file, e->segments, size, e->header.e_phoff);
+    r = read_exactly(e, e->segments, size, e->header.e_phoff);
     if (r == 0)
         r = check_segments(e);
     if (r)
@@ -214,8 +219,7 @@ static int open_interpreter(const struct elf_file *e, struct file **out)
     char *name = kmalloc(s->p_filesz, 0);
     if (!name)
         return -ENOMEM;
-    int r =
-        s->p_offset > 1UL << 62 ? -ENOEXEC : read_exactly(e->file, name, s->p_filesz, s->p_offset);
+    int r = s->p_offset > 1UL << 62 ? -ENOEXEC : read_exactly(e, name, s->p_filesz, s->p_offset);
     if (r == 0 && name[s->p_filesz - 1] != '\0')
         r = -ENOEXEC;
     struct path path;
@@ -232,7 +236,7 @@ static int load_interpreter(struct aspace *as, struct file *file, struct elf_ima
 {
     struct elf_file e;
     uvaddr_t at;
-    int r = elf_open(&e, file);
+    int r = elf_open(&e, file, NULL);
     if (r)
         return r == -ENOEXEC ? -ELIBBAD : r;
     u64 bias = 0;
@@ -268,13 +272,14 @@ static int choose_bias(struct aspace *as, const struct elf_file *e, bool has_int
     return 0;
 }
 
-int elf_load(struct aspace *as, struct file *file, struct elf_image *out)
+int elf_load(struct aspace *as, struct file *file, const struct file_head *head,
+             struct elf_image *out)
 {
     struct elf_file e;
     struct file *interp = NULL;
     u64 bias = 0;
     memset(out, 0, sizeof(*out));
-    int r = elf_open(&e, file);
+    int r = elf_open(&e, file, head);
     if (r)
         return r;
     r = open_interpreter(&e, &interp);

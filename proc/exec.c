@@ -39,7 +39,7 @@
 #define STACK_GAP_MOST  (USER_TOP / 6 * 5)
 #define STACK_GUARD     (256 * PAGE_SIZE)
 #define STACK_EXTRA     (8 * PAGE_SIZE) /* mapped below sp from the start */
-#define HEAD_SIZE       256             /* bytes of a file that tell what it is */
+#define HEAD_SIZE       256             /* bytes of a file that a `#!` line must lie in */
 #define SCRIPTS_MAX     5               /* scripts run by scripts */
 #define AUXV_WORDS      (2 * 20)
 #define RANDOM_BYTES    16 /* AT_RANDOM */
@@ -55,8 +55,9 @@ struct script {
 };
 
 struct exec {
-    const char *name;       /* as given, AT_EXECFN */
-    struct file *file;      /* the program itself */
+    const char *name;  /* as given, AT_EXECFN */
+    struct file *file; /* the program itself */
+    struct file_head *head;
     struct script *scripts; /* SCRIPTS_MAX of them; the first is the outermost */
     unsigned script_count;
     struct exec_args args;
@@ -136,13 +137,17 @@ static int open_name(const char *name, struct file **out)
 /* Follows `#!` lines from x->file until a program is reached. 0, -ENOEXEC, -ELOOP, ... */
 static int resolve_scripts(struct exec *x)
 {
+    if (!(x->head = kmalloc(sizeof(*x->head), 0)))
+        return -ENOMEM;
     for (;;) {
-        char head[HEAD_SIZE];
-        ssize_t n = file_read_kernel(x->file, head, sizeof(head), 0);
+        const u8 *head = x->head->bytes;
+        ssize_t n = file_read_kernel(x->file, x->head->bytes, sizeof(x->head->bytes), 0);
         if (n < 0)
             return (int)n;
-        if (elf_is((const u8 *)head, (size_t)n))
+        x->head->size = (size_t)n;
+        if (elf_is(head, (size_t)n))
             return 0;
+        n = MIN(n, HEAD_SIZE);
         if (n < 3 || head[0] != '#' || head[1] != '!')
             return -ENOEXEC;
         if (x->script_count == SCRIPTS_MAX)
@@ -351,7 +356,7 @@ static int prepare(struct exec *x, const struct exec_vectors *vectors)
     if (r == 0)
         r = create_aspace(x);
     if (r == 0)
-        r = elf_load(x->as, x->file, &x->image);
+        r = elf_load(x->as, x->file, x->head, &x->image);
     if (r == 0)
         r = map_vdso(x->as);
     if (r == 0)
@@ -428,6 +433,7 @@ static void release(struct exec *x)
         cred_put(x->cred);
     arg_block_free(x->args.block);
     kfree(x->scripts);
+    kfree(x->head);
 }
 
 static int exec_path(const struct path *path, const char *name, const struct exec_vectors *vectors)

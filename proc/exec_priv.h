@@ -48,11 +48,18 @@ struct elf_image {
     uvaddr_t interp_base; /* AT_BASE */
 };
 
+/* The beginning of a program file, read once. */
+struct file_head {
+    size_t size; /* bytes that are here */
+    u8 bytes[1024 - sizeof(size_t)];
+};
+
 /* True when @head (the first bytes of a file) is an ELF file. */
 bool elf_is(const u8 *head, size_t n);
-/* Maps @file (and its interpreter) into the empty @as; fills the code, data, brk fields.
- * 0, -ENOEXEC, -ELIBBAD, -ENOMEM, -EIO, -EACCES ... => May sleep. */
-int elf_load(struct aspace *as, struct file *file, struct elf_image *out);
+/* Maps @file (and its interpreter) into the empty @as; fills the code, data, brk fields. @head: how
+ * the file begins. 0, -ENOEXEC, -ELIBBAD, -ENOMEM, -EIO, -EACCES ... => May sleep. */
+int elf_load(struct aspace *as, struct file *file, const struct file_head *head,
+             struct elf_image *out);
 /* Opens @path for execution: regular, permitted, writers kept out until exec_file_close(). */
 int exec_file_open(const struct path *path, struct file **out);
 void exec_file_close(struct file *file);
