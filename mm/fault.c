@@ -40,6 +40,7 @@
 #include "core/errno.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
+#include "reclaim_priv.h"
 
 /* Distance kept between a growing stack and the mapping below it (as Linux: 256 pages). */
 #define STACK_GUARD (256 * PAGE_SIZE)
@@ -57,6 +58,7 @@ struct fault {
     struct page *block; /* the same, of the size of a superpage */
     bool no_block;      /* there was none: small pages will do */
     unsigned refills;   /* how often memory was made for it */
+    bool mapped;        /* with its neighbours */
     bool dirtied;       /* a page of a file became dirty: the writer may have to wait */
 };
 
@@ -241,9 +243,16 @@ static unsigned install_run(struct fault *f, struct pte_ref *ref, u64 first, str
     for (unsigned i = 0; i < n; i++) {
         struct page *page = pages[i];
         pte_t *pte = ref->pte + (s64)(page->index - first);
-        if (!pte_none(pte_read(pte)) || rmap_add(page, pte) < 0)
+        bool wanted = page->index == object_index(f->vma, f->va);
+        if ((wanted && page_flag(page, PG_READAHEAD)) || !pte_none(pte_read(pte)) ||
+            rmap_add(page, pte) < 0)
             continue;
-        pte_write(pte, unused_leaf(page, prot));
+        pte_write(pte, wanted ? user_leaf(page, prot, false) : unused_leaf(page, prot));
+        if (wanted) {
+            lru_touch(page);
+            vm_count(fault_file);
+            f->mapped = true;
+        }
         pages[i] = NULL;
         mapped++;
     }
@@ -273,11 +282,12 @@ static void map_run(struct fault *f, uvaddr_t start, uvaddr_t end)
         return;
     memcpy(unused, busy, locked * sizeof(busy[0]));
     struct pte_ref ref;
-    if (pmap_lock(&f->as->pmap, start, PMAP_CHANGE, &ref) == 0) {
+    if (pmap_lock(&f->as->pmap, start, PMAP_CREATE, &ref) == 0) {
+        bool had = f->mapped;
         unsigned mapped = install_run(f, &ref, first, unused, locked);
         count_resident(&f->as->pmap, ref.table, resident_kind(busy[0]), mapped);
         pmap_unlock(&ref);
-        vm_count_add(fault_around, mapped);
+        vm_count_add(fault_around, mapped - (f->mapped && !had));
     }
     for (unsigned i = 0; i < locked; i++) {
         page_unlock(busy[i]);
@@ -287,7 +297,8 @@ static void map_run(struct fault *f, uvaddr_t start, uvaddr_t end)
 }
 
 /* Maps cached neighbours of @va that share its leaf table: cheaper now than a fault each. Those
- * that were mapped before and not used (PG_UNUSED) are left out. */
+ * that were mapped before and not used (PG_UNUSED) are left out. The page at @va is one of them if
+ * nothing else has to be done about it: f->mapped. */
 static void map_around(struct fault *f)
 {
     struct vma *v = f->vma;
@@ -412,6 +423,12 @@ static int fault_object(struct fault *f)
     int r = is_memory(v) && super_eligible(v, f->va) ? offer_place(f, index) : 0;
     if (r)
         return r;
+    bool around = f->access != VM_ACCESS_WRITE && vm_fault_around > 1 && !(v->flags & VMA_RAND);
+    if (around && !(v->flags & VMA_SHARED)) {
+        map_around(f);
+        if (f->mapped)
+            return 0;
+    }
     struct readahead ra;
     readahead_init(&ra);
     struct page *page;
@@ -422,7 +439,7 @@ static int fault_object(struct fault *f)
     r = fault_busy_page(f, page, index);
     page_unlock(page);
     page_put(page);
-    if (r == 0 && f->access != VM_ACCESS_WRITE && vm_fault_around > 1 && !(v->flags & VMA_RAND))
+    if (r == 0 && around)
         map_around(f);
     return r;
 }

@@ -4,7 +4,7 @@
  * Concepts. Free frames lie in blocks of 2^order frames, naturally aligned, orders 0 to 10, on one
  * list per order (binary buddy system). Two blocks are buddies when their frame numbers differ in
  * bit `order` alone; freeing merges a block with its buddy as long as that is free too. The first
- * descriptor of a free block carries PG_BUDDY and the order, the others carry nothing: merging
+ * descriptor of a free block carries PG_BUDDY and the order, the others neither: merging
  * reads one descriptor, and boot touches one descriptor per block.
  *
  * Almost all requests are for one frame. Each CPU has a stash of them (stash_priv.h), filled from
