@@ -171,6 +171,35 @@ static void mapping_of_unlinked_file(void)
     EQ(m[1], 'u');
 }
 
+/* How many neighbours one read of the first of 16 pages at @m maps, too. */
+static long neighbours(volatile char *m, int fd)
+{
+    MAP((char *)m, 16 * PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0);
+    long before = figure("/proc/vmstat", "fault_around");
+    EQ(m[0], 'x');
+    return figure("/proc/vmstat", "fault_around") - before;
+}
+
+/* Quire maps the cached neighbours of a page, but not again those that were mapped in vain. */
+static void neighbours_come_if_used(void)
+{
+    if (figure("/proc/vmstat", "fault_around") < 0 ||
+        strtol(contents("/proc/sys/vm/fault_around"), NULL, 10) != 16)
+        SKIP("no such counter, or vm.fault_around is not 16");
+    static char data[16 * PAGE];
+    memset(data, 'x', sizeof(data));
+    int fd = OK(open("f", O_RDWR | O_CREAT | O_TRUNC, 0600));
+    EQ(write(fd, data, sizeof(data)), (ssize_t)sizeof(data));
+    OK(fsync(fd));
+    uintptr_t room = (uintptr_t)MAP(NULL, 32 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile char *m = (char *)((room + 16 * PAGE - 1) / (16 * PAGE) * (16 * PAGE));
+    EQ(neighbours(m, fd), 15);
+    EQ(neighbours(m, fd), 0);
+    EQ(m[5 * PAGE], 'x'); /* a fault of its own */
+    EQ(neighbours(m, fd), 1);
+    EQ(neighbours(m, fd), 1);
+}
+
 static const struct test tests[] = {
     TEST(read_sees_mapping_sees_write),
     TEST(private_keeps_its_writes),
@@ -181,5 +210,6 @@ static const struct test tests[] = {
     TEST(hole_reads_zero_and_fills),
     TEST(buffer_is_the_file),
     TEST(mapping_of_unlinked_file),
+    TEST(neighbours_come_if_used),
 };
 MAIN(tests)

@@ -85,6 +85,7 @@ WITHOUT = {
         "procfs": dict.fromkeys(["maps_and_statm_agree", "meminfo_makes_sense"], LAZY),
         "pagemap": dict.fromkeys(["kinds_of_pages", "shared_by_fork", "reading", "frames"], LAZY),
         "superpages": dict.fromkeys(["reserves_and_promotes", "one_fault_each"], LAZY),
+        "mapfile": {"neighbours_come_if_used": "vm.fault_around is 1"},
     },
     "tmpfs": {
         "bigfile": {"beyond_the_largest": "there is no largest file, as on Linux"},
