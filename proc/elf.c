@@ -10,6 +10,7 @@
 #include <linux/mman.h>
 #include <linux/mount.h>
 
+#include "core/param.h"
 #include "lib/string.h"
 #include "mm/page.h"
 #include "mm/slab.h"
@@ -21,6 +22,10 @@
 #define PROGRAM_MIN      0x1000UL /* below it nothing is ever mapped by a program file */
 #define HEADERS_SIZE_MAX 65536UL  /* of the program header table, as on Linux */
 #define INTERP_NAME_MAX  4096UL
+
+static int vm_demand_exec = 1;
+PARAM_NUMBER(vm_demand_exec, "vm.demand_exec", 0, 1, true,
+             "0: execve reads and maps all of a program at once");
 
 /* A file under inspection. */
 struct elf_file {
@@ -121,7 +126,7 @@ static int map_at(struct aspace *as, uvaddr_t start, u64 length, unsigned prot, 
         .addr = start,
         .length = length,
         .prot = prot,
-        .flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE,
+        .flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE | (vm_demand_exec ? 0 : MAP_POPULATE),
         .object = file ? &file->inode->object : NULL,
         .file = file,
         .offset = offset,

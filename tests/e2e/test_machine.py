@@ -79,6 +79,19 @@ def test_boot_parameters(shell, tmp_path):
     assert text.count("ignored") == 5, text
 
 
+def test_demand_exec(shell):
+    """With 0 a program is there in full when it starts, but only what it may write in copies."""
+    r = shell(script="""
+        for value in 1 0; do
+            echo $value >/proc/sys/vm/demand_exec
+            /usr/bin/awk '/^[0-9a-f]+-/ { program = /busybox/ } program { kib[$1] += $2 }
+                 END { print kib["Size:"], kib["Rss:"], kib["Anonymous:"] }' /proc/self/smaps
+        done""")
+    (size, rss, _), (full, full_rss, own) = (map(int, line.split()) for line in r.text.splitlines())
+    assert r.status == 0 and full == size > 1000, r
+    assert 0 < rss < size and full_rss == size and 0 < own < size // 10, r
+
+
 FRAME = r"  [0-9a-f]{16} \w+(\.\w+)*\+0x[0-9a-f]+"
 
 
