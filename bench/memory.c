@@ -117,6 +117,12 @@ static int protect(struct run *r)
 
 static int grow_shrink(struct run *r)
 {
+    COUNT(r, CALLS, if (sbrk(PAGE) == (void *)-1) break; sbrk(-(intptr_t)PAGE));
+    return 0;
+}
+
+static int grow_touch_shrink(struct run *r)
+{
     /* Page aligned, so that the page behind it is fresh each time. */
     char *start = sbrk(0);
     if (sbrk((intptr_t)(-(uintptr_t)start % PAGE)) == (void *)-1)
@@ -134,6 +140,7 @@ const struct row memory_rows[] = {
     {"mmap", "mmap and munmap of 64 KiB", map_unmap},
     {"mmap-touch", "the same with one page written", map_touch_unmap},
     {"mprotect", "mprotect of 64 KiB, all pages in use", protect},
-    {"brk", "grow by a page, write it, shrink", grow_shrink},
+    {"brk", "brk up by a page and down again", grow_shrink},
+    {"brk-touch", "the same with the page written", grow_touch_shrink},
     {NULL, NULL, NULL},
 };

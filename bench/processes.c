@@ -119,6 +119,11 @@ static int fork_64m(struct run *r)
     return fork_touched(r, 64UL << 20, 2);
 }
 
+static int fork_256m(struct run *r)
+{
+    return fork_touched(r, 256UL << 20, 2);
+}
+
 /*
  * The smallest program: header, one segment, three instructions. It shows what exec costs without
  * the C library's start-up.
@@ -232,6 +237,7 @@ const struct row process_rows[] = {
     {"switch-yield", "sched_yield of two processes", switch_yield},
     {"fork-1m", "fork, exit, wait with 1 MiB touched", fork_1m},
     {"fork-64m", "fork, exit, wait with 64 MiB touched", fork_64m},
+    {"fork-256m", "fork, exit, wait with 256 MiB touched", fork_256m},
     {"fork-exec", "fork, exec of this static program, exit, wait", fork_exec},
     {"fork-exec-tiny", "fork, exec of three instructions, exit, wait", fork_exec_tiny},
     {"vfork-exec", "vfork, exec of this static program, exit, wait", vfork_exec},

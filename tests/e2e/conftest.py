@@ -1,6 +1,7 @@
 """How the e2e tests drive ./quire. Every start has two limits: ./quire's own --timeout, and a later one
 that kills what is left of it."""
 
+import importlib
 import sys
 
 import pexpect
@@ -14,11 +15,16 @@ PROMPT = r"# \x1b\[6n"  # ash asks the terminal where the cursor is
 
 
 @pytest.fixture(scope="session")
-def image():
-    """tools/quire/image.py: making disk images and looking into them."""
+def tool():
+    """tool(name): the module tools/quire/NAME.py."""
     sys.path.insert(0, str(ROOT / "tools/quire"))
-    import image
-    return image
+    return importlib.import_module
+
+
+@pytest.fixture(scope="session")
+def image(tool):
+    """Making disk images and looking into them."""
+    return tool("image")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,6 @@ def one_line(result, *patterns):
     (["exec"], "exec needs a command: ./quire exec -- CMD ARG..."),
     (["exec", "--swap", "64M", "--", "true"], "--swap is not built yet"),
     (["exec", "--xv6", "x.c", "--", "true"], "--xv6 is not built yet"),
-    (["bench", "--linux"], "--linux is not built yet"),
     (["bench", "no-such-row"], "there is no row no-such-row; there are: "),
     (["test", "no-such-suite"], "unknown suite no-such-suite: there are check, host, guest, e2e"),
     (["exec", "--copy-in", "/no/such:/x", "--", "true"], "/no/such does not exist"),

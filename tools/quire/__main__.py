@@ -5,6 +5,7 @@ import sys
 
 import bench
 import guest
+import linux
 import machine
 import suites
 from host import Failure, need
@@ -41,7 +42,7 @@ def options(mem="128M", cpus=2):
     flavour.add_argument("--release", dest="flavour", action="store_const", const="release")
     flavour.add_argument("--debug", dest="flavour", action="store_const", const="debug",
                          help="lock checker, verification, poisoning")
-    p.set_defaults(flavour="release")
+    p.set_defaults(flavour="release", linux=False)
     return p
 
 
@@ -53,13 +54,16 @@ def parser():
                    help="build and boot to a shell on this terminal; Ctrl-A X leaves")
     e = sub.add_parser("exec", parents=[shared], usage="quire exec [options] -- CMD ARG...",
                        help="boot a throw-away guest, run one command, exit with its status")
+    # For tests/guest and their authors only: Debian's kernel is the oracle.
+    e.add_argument("--linux", action="store_true", help=argparse.SUPPRESS)
     e.add_argument("argv", nargs=argparse.REMAINDER)
     t = sub.add_parser("test", parents=[shared], help="run all test suites, or the named ones")
     t.add_argument("suites", nargs="*", metavar="SUITE", help=" ".join(suites.NAMES))
     b = sub.add_parser("bench", parents=[options(mem=None, cpus=None)],
                        help="micro-benchmarks in instructions; one hart unless --cpus says else")
     b.add_argument("rows", nargs="*", metavar="ROW")
-    b.add_argument("--linux", action="store_true", help="beside Debian's Linux (not built yet)")
+    b.add_argument("--linux", action="store_true", help="beside the same on Debian's Linux")
+    b.add_argument("--fresh", action="store_true", help="measure Linux again, whatever is kept")
     sub.add_parser("debug", parents=[shared], help="as run, with gdb attached")
     return p
 
@@ -67,13 +71,15 @@ def parser():
 def main():
     args = parser().parse_args()
     try:
-        for name in ("swap", "xv6", "linux"):
+        for name in ("swap", "xv6"):
             if getattr(args, name, None):
                 raise Failure(f"--{name} is not built yet")
         need(args.command)
         if args.command == "test":
             return suites.run(args)
         guest.prepare(args)
+        if args.linux:
+            linux.prepare()
         if args.command == "run":
             return machine.run(args)
         if args.command == "debug":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import guest
 import image
+import linux
 from host import BUILD, Failure, say
 
 PANIC, TIMED_OUT = 125, 124
@@ -30,6 +31,14 @@ def size_of(text):
     return int(digits) * (unit or 1 << 20) if digits.isascii() and digits.isdigit() else None
 
 
+def kernel(args, words):
+    """Options that boot the kernel with these parameters before the user's own."""
+    words = f"{words} {args.append}".strip()
+    if args.linux:
+        return linux.options(words)
+    return ["-kernel", str(BUILD / args.flavour / "quire.img"), "-append", words]
+
+
 def qemu(args, disk, append=""):
     """The command line that run, exec and debug share."""
     if size_of(args.mem) is None:
@@ -43,10 +52,9 @@ def qemu(args, disk, append=""):
             Path(args.console).write_bytes(b"")
         except OSError as error:
             raise Failure(f"--console {args.console}: cannot be written ({error.strerror})") from None
-    kernel = BUILD / args.flavour / "quire.img"
     argv = ["qemu-system-riscv64", "-machine", "virt", "-m", args.mem, "-smp", str(args.cpus),
-            "-kernel", str(kernel), "-append", f"{append} {args.append}".strip(),
-            "-global", "virtio-mmio.force-legacy=false", "-display", "none", "-monitor", "none",
+            *kernel(args, append), "-global", "virtio-mmio.force-legacy=false", "-display", "none",
+            "-monitor", "none",
             "-drive", f"file={disk},format=raw,if=none,id=root",
             "-device", "virtio-blk-device,drive=root,bus=virtio-mmio-bus.0",
             "-device", "virtio-rng-device,bus=virtio-mmio-bus.2", "-no-reboot"]
@@ -107,25 +115,27 @@ class Streams:
     """The three byte streams of an exec guest. stdout and stderr end in files that are read as they
     grow, because a virtio console drops bytes when its other end is slow, and a file never is."""
 
-    def __init__(self, work):
+    def __init__(self, work, sinks):
         self.work = Path(work)
         self.control = socket.socket(socket.AF_UNIX)
         self.control.bind(f"{work}/port2")
         self.control.listen(1)
         self.answer = b""
         self.sinks = {}
-        for port, sink in ((0, sys.stdout.buffer), (1, sys.stderr.buffer)):
+        for port, sink in enumerate(sinks):
             (self.work / f"port{port}").touch()
             self.sinks[port] = ((self.work / f"port{port}").open("rb"), sink)
 
-    def options(self):
+    def options(self, on_linux):
+        """Linux makes terminals of virtconsoles. Its plain ports have numbers from 1 up, and names."""
+        device, ports = ("virtserialport", 2) if on_linux else ("virtconsole", 1)
         argv = []
         for port in range(3):
             kind = "socket" if port == 2 else "file"
             argv += ["-chardev", f"{kind},id=port{port},path={self.work}/port{port}",
-                     "-device", f"virtio-serial-device,id=serial{port},max_ports=1,"
+                     "-device", f"virtio-serial-device,id=serial{port},max_ports={ports},"
                      f"bus=virtio-mmio-bus.{3 + port}",
-                     "-device", f"virtconsole,chardev=port{port},bus=serial{port}.0"]
+                     "-device", f"{device},chardev=port{port},bus=serial{port}.0,name=vport{port}"]
         return argv
 
     def send(self, machine, data):
@@ -188,17 +198,19 @@ def tail(console, lines=40):
     return "\n".join(text.splitlines()[-lines:])
 
 
-def execute(args, argv):
-    """Boots a guest, runs argv in it, returns its exit status."""
+def execute(args, argv, stdout=None, stderr=None):
+    """Boots a guest, runs argv in it, returns its exit status. What it writes goes into two binary
+    streams."""
     limit = args.timeout or EXEC_TIMEOUT
     with tempfile.TemporaryDirectory(prefix="quire-") as work:
         disk = guest.disk_for(args, work)
         image.copy_in(disk, args.copy_in)
         console = args.console or f"{work}/console"
-        streams = Streams(work)
+        streams = Streams(work, (stdout or sys.stdout.buffer, stderr or sys.stderr.buffer))
         command = qemu(args, disk, "init=/sbin/quire-exec") + ["-serial", f"file:{console}"]
+        command += streams.options(args.linux)
         deadline = time.monotonic() + limit
-        with subprocess.Popen(command + streams.options(), stdin=subprocess.DEVNULL,
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL,
                               stderr=subprocess.PIPE) as machine:
             try:
                 if not streams.send(machine, job(argv)):

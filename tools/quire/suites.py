@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import guest
+import linux
 from host import ROOT, Failure, make, say
 
 NAMES = ("check", "host", "guest", "e2e")
@@ -19,7 +20,8 @@ def run(args):
         for flavour in ("release", "debug"):
             make("kernel", flavour=flavour)
         guest.prepare(args)
-        make("tests")
+        linux.prepare()
+        make("tests", "bench")
     say("running " + " ".join(wanted))
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs"]
     argv += [str(ROOT / "tests" / s) for s in wanted]
