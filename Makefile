@@ -74,10 +74,11 @@ $(B)/quire.img: $(B)/quire.elf
 	$(OBJCOPY) -O binary $< $@
 
 # Programs for the guest: static Linux programs. user/NAME.c is one each, the files of user/NAME/ and
-# those of bench/ are one together, tests/guest/NAME.c is one each (tests/guest/Makefile).
+# those of bench/ are one together, bench/workloads/NAME.c and tests/guest/NAME.c (tests/guest/Makefile)
+# are one each.
 PROGRAM_CFLAGS = -std=gnu17 -O1 -g -Wall -Wextra -Werror -static -pthread -MMD -MP
 USER = $(patsubst user/%.c,build/user/%,$(wildcard user/*.c)) build/user/vmstat
-.PHONY: user bench tests
+.PHONY: user bench workloads tests
 user: $(USER)
 build/user/%: user/%.c
 	@mkdir -p $(@D)
@@ -89,6 +90,10 @@ bench: build/bench/bench
 build/bench/bench: $(wildcard bench/*.c bench/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(PROGRAM_CFLAGS)) -s -o $@ $(filter %.c,$^)
+workloads: $(patsubst bench/%.c,build/bench/%,$(wildcard bench/workloads/*.c))
+build/bench/workloads/%: bench/workloads/%.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(PROGRAM_CFLAGS)) -s -o $@ $<
 include tests/guest/Makefile
 
 -include $(OBJS:.o=.d) $(patsubst user/%.c,build/user/%.d,$(wildcard user/*.c)) $(wildcard build/tests/guest/*.d)

@@ -138,7 +138,10 @@ def test_syscall_document():
 
 
 def test_shell_parses():
-    for script in (ROOT / "quire", ROOT / ".ci/run", ROOT / "user/etc/rc"):
+    scripts = [ROOT / "quire", ROOT / ".ci/run", ROOT / "user/etc/rc", *ROOT.glob("tools/quire/*.sh"),
+               *ROOT.glob("tests/guest/*.sh"), *ROOT.glob("bench/workloads/*.sh")]
+    assert len(scripts) > 5
+    for script in scripts:
         done = run_together(["sh", "-n", script])
         assert done.status == 0, done.text
 

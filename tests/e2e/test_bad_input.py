@@ -23,7 +23,7 @@ def one_line(result, *patterns):
 # ---- the command line ----
 
 @pytest.mark.parametrize("argv, said", [
-    ([], "arguments are required: run|exec|test|bench|debug"),
+    ([], "arguments are required: run|exec|test|bench|compare|debug"),
     (["boot"], "invalid choice: 'boot'"),
     (["run", "--fast"], "unrecognized arguments: --fast"),
     (["exec", "--fast", "--", "true"], "unrecognized arguments: --fast"),

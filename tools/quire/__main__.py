@@ -4,13 +4,14 @@ import argparse
 import sys
 
 import bench
+import compare
 import guest
 import linux
 import machine
 import suites
 from host import Failure, need
 
-COMMANDS = ("run", "exec", "test", "bench", "debug")
+COMMANDS = ("run", "exec", "test", "bench", "compare", "debug")
 
 
 def seconds(text):
@@ -64,6 +65,12 @@ def parser():
     b.add_argument("rows", nargs="*", metavar="ROW")
     b.add_argument("--linux", action="store_true", help="beside the same on Debian's Linux")
     b.add_argument("--fresh", action="store_true", help="measure Linux again, whatever is kept")
+    c = sub.add_parser("compare", parents=[options(mem=None, cpus=None)],
+                       usage="quire compare [options] all | WORKLOAD... | -- CMD ARG...",
+                       help="what a workload costs with each memory mechanism switched off")
+    c.add_argument("--settings", metavar="SETTING,...", help="these, such as vm.cow=0,vm.lazy=0")
+    c.add_argument("--out", metavar="DIR", help="where the results go, default build/compare/NAME")
+    c.add_argument("argv", nargs=argparse.REMAINDER)
     sub.add_parser("debug", parents=[shared], help="as run, with gdb attached")
     return p
 
@@ -86,6 +93,8 @@ def main():
             return machine.debug(args)
         if args.command == "bench":
             return bench.run(args)
+        if args.command == "compare":
+            return compare.run(args)
         argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
         if not argv:
             raise Failure("exec needs a command: ./quire exec -- CMD ARG...")

@@ -99,8 +99,8 @@ def on_linux(args, rows):
     known = {} if args.fresh else kept.setdefault(key, {})
     missing = [row for row in rows if row not in known]
     if missing:
-        # Neither what is to be copied out nor Quire's parameters concern this guest.
-        guest = variant(args, linux=True, append="", copy_out=[], console=None)
+        # Quire's parameters and what is meant for its disk do not concern this guest.
+        guest = variant(args, linux=True, append="", disk=None, copy_out=[], console=None)
         found = captured(guest, missing, f"Linux {linux.version()}")
         known = {**kept.get(key, {}), **{row: found[row][0] for row in missing}}
         KEPT.write_text(json.dumps({**kept, key: known}, indent=1) + "\n")

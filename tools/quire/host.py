@@ -31,8 +31,9 @@ TEST = [
     ("/usr/lib/python3/dist-packages/pytest", "python3-pytest"),
     ("/usr/lib/python3/dist-packages/pexpect", "python3-pexpect"),
 ]
+PLOT = [("/usr/lib/python3/dist-packages/matplotlib", "python3-matplotlib")]
 DEBUG = [("gdb-multiarch", "gdb-multiarch")]
-NEEDS = {"test": BASE + TEST, "debug": BASE + DEBUG}
+NEEDS = {"test": BASE + TEST + PLOT, "compare": BASE + PLOT, "debug": BASE + DEBUG}
 
 
 class Failure(Exception):
