@@ -14,7 +14,7 @@ from pathlib import Path
 
 import linux
 import machine
-from host import BUILD, Failure, call, make, say
+from host import BUILD, Failure, call, make, replace, say
 
 PROGRAM = BUILD / "bench/bench"
 KEPT = linux.FOLDER / "bench.json"
@@ -103,7 +103,7 @@ def on_linux(args, rows):
         guest = variant(args, linux=True, append="", disk=None, copy_out=[], console=None)
         found = captured(guest, missing, f"Linux {linux.version()}")
         known = {**kept.get(key, {}), **{row: found[row][0] for row in missing}}
-        KEPT.write_text(json.dumps({**kept, key: known}, indent=1) + "\n")
+        replace(KEPT, json.dumps({**kept, key: known}, indent=1).encode() + b"\n")
     return known
 
 

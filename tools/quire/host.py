@@ -75,6 +75,13 @@ def need(command):
                           " (check the network, or install them by hand and try again)")
 
 
+def replace(path, data):
+    """Writes a file as a whole or not at all."""
+    tmp = Path(f"{path}.tmp")
+    tmp.write_bytes(data)
+    tmp.rename(path)
+
+
 def call(argv, what, **kwargs):
     """Runs a host tool quietly; on failure shows what it said."""
     done = subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE,

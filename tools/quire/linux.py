@@ -9,10 +9,9 @@ from stat import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG
 
 import guest
 import packages
-from host import BUILD, Failure, call
+from host import BUILD, Failure, call, replace
 
 FOLDER = BUILD / "linux"
-INITRD = FOLDER / "initrd"
 INIT = Path(__file__).with_name("linux_init.sh")
 # Drivers that Debian has as modules, in the order in which they must be loaded.
 MODULES = ("drivers/virtio/virtio_mmio", "drivers/block/virtio_blk", "lib/crc16", "fs/mbcache",
@@ -33,8 +32,9 @@ def version():
     return package().removeprefix("linux-image-")
 
 
-def kernel():
-    return FOLDER / "package/boot" / f"vmlinux-{version()}"
+def folder():
+    """Where the unpacked package and the initramfs are."""
+    return FOLDER / version()
 
 
 def cpio(entries):
@@ -65,19 +65,19 @@ def initrd(tree):
 
 def prepare():
     """Kernel and initramfs."""
-    (FOLDER / "package").mkdir(parents=True, exist_ok=True)
-    packages.unpack(package(), FOLDER / "package")
-    if not INITRD.exists() or INITRD.stat().st_mtime < guest.newest([INIT, Path(__file__)]):
-        tree = FOLDER / f"package/usr/lib/modules/{version()}/kernel"
-        INITRD.write_bytes(initrd(tree))
+    folder().mkdir(parents=True, exist_ok=True)
+    packages.unpack(package(), folder())
+    made = folder() / "initrd"
+    if not made.exists() or made.stat().st_mtime < guest.newest([INIT, Path(__file__)]):
+        replace(made, initrd(folder() / f"usr/lib/modules/{version()}/kernel"))
 
 
 # The last one keeps Linux from taking the instruction counter away from programs: its driver stops
-# the counter, and with OpenSBI 1.1 (Debian 12) perf cannot start it again.
+# the counter, and on Debian 12's QEMU and OpenSBI no perf event starts it again.
 PARAMETERS = "console=ttyS0 panic=-1 initcall_blacklist=pmu_sbi_devinit"
 
 
 def options(words):
     """QEMU's options that boot it with these kernel parameters."""
-    return ["-kernel", str(kernel()), "-initrd", str(INITRD),
+    return ["-kernel", str(folder() / f"boot/vmlinux-{version()}"), "-initrd", str(folder() / "initrd"),
             "-append", f"{PARAMETERS} {words}"]
