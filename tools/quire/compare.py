@@ -11,7 +11,7 @@ from pathlib import Path
 
 import machine
 import plot
-from bench import variant
+from bench import plural, variant
 from host import BUILD, ROOT, Failure, make, say
 
 SOURCES = ROOT / "bench/workloads"
@@ -156,7 +156,7 @@ def table(results):
 
 def document(args, everything, left_out):
     """Lines of results.md."""
-    yield f"One hart, {args.mem}, {args.flavour} build, one instruction per nanosecond."
+    yield f"{plural(args.cpus, 'hart')}, {args.mem}, {args.flavour} build, one instruction per nanosecond."
     for setting, reason in left_out.items():
         yield f"Left out: {setting}, {reason}."
     for name, results in everything.items():
