@@ -66,11 +66,13 @@ static long figure(const char *text, const char *name)
     return 0;
 }
 
-/* Pages that hold contents of files, which the disk has too. */
-static long file_pages(void)
+/* Pages that are given back when memory is short: contents of files, which the disk has too, and
+ * frames set aside for superpages that nobody has touched. */
+static long spare_pages(void)
 {
     read_text("/proc/vmstat", now);
-    return figure(now, "nr_file_pages") - figure(now, "nr_shmem");
+    return figure(now, "nr_file_pages") - figure(now, "nr_shmem") +
+           figure(now, "nr_reserved_pages");
 }
 
 static long used_pages(void)
@@ -81,10 +83,10 @@ static long used_pages(void)
     return (long)(info.totalram - info.freeram);
 }
 
-/* Pages that are neither free nor file cache: programs' memory, page tables, the kernel's. */
+/* Pages that are neither free nor spare: programs' memory, page tables, the kernel's. */
 static long in_use(void)
 {
-    return used_pages() - file_pages();
+    return used_pages() - spare_pages();
 }
 
 static void print_lines(const char *prefix, char *text)
@@ -140,19 +142,21 @@ static pid_t start(char **command, bool watched)
 
 /*
  * The most memory in use until @child ends. What is free is asked often, because that is cheap. How
- * much of the rest is file cache costs a million instructions to find out, so that is asked only
- * when the answer may raise the peak by more than 1/64.
+ * much of the rest is spare costs a million instructions to find out, so that is asked only when
+ * the answer may raise the peak by more than 1/64, and, because a reserved frame comes into use
+ * without a change in what is free, each time that the watch has become longer by 1/32.
  */
 static long watch(pid_t child, int *status)
 {
     const struct timespec interval = {0, INTERVAL_NS};
-    long files = file_pages(), peak = 0;
-    while (waitpid(child, status, WNOHANG) == 0) {
+    long spare = 0, peak = 0;
+    for (unsigned samples = 0, asked = 0; waitpid(child, status, WNOHANG) == 0; samples++) {
         long used = used_pages();
-        if (used - files > peak + peak / 64) {
-            files = file_pages();
-            if (used - files > peak)
-                peak = used - files;
+        if (used - spare > peak + peak / 64 || samples - asked > samples / 32) {
+            asked = samples;
+            spare = spare_pages();
+            if (used - spare > peak)
+                peak = used - spare;
         }
         nanosleep(&interval, NULL);
     }
