@@ -7,6 +7,10 @@ import harness
 
 # Tests that qemu-user's imitation of Linux fails; the host's own kernel is their oracle.
 QEMU_USER = {
+    "access": {
+        "wild_pointers": "user space is larger",
+        "execute_only": "can be read, as on the host",
+    },
     "map": {
         "unmap_errors": "aborts on ranges at the end of the address space",
         "protect_hole": "never returns from mprotect over a hole",

@@ -1,0 +1,267 @@
+/*
+ * Threads of one process, each the owner of pages that lie between those of the others, so that all
+ * of them share page tables and mappings: their faults race with each other's munmap, mprotect,
+ * mremap, madvise and fork. Each thread knows what its own pages hold and looks.
+ *
+ *     vmrace            2 seconds
+ *     vmrace SECONDS    as long as that
+ */
+#include "check.h"
+
+enum { THREADS = 6, PAGES = 48, WORDS = PAGE / 8 };
+
+static int seconds = 2;
+static int64_t end_time;
+static pthread_barrier_t all_there; /* a thread that is made maps its stack anywhere */
+static int file;                    /* page i begins and ends with file_word(i) */
+static char *arena, *scratch;       /* PAGES * THREADS pages; one for each thread */
+
+/* What a page is a mapping of, by its number. */
+enum kind { PRIVATE, PRIVATE_TOO, SHARED, FILE_COPY, KINDS };
+
+struct owner {
+    unsigned number;
+    uint64_t seed;
+    uint64_t value[PAGES]; /* first and last word */
+    int pipe[2];
+};
+
+static uint64_t file_word(unsigned page)
+{
+    return 0x1111111111111111UL * (page % 9 + 1);
+}
+
+static enum kind kind_of(unsigned page)
+{
+    return page % KINDS;
+}
+
+static volatile uint64_t *page_of(const struct owner *o, unsigned page)
+{
+    return (uint64_t *)(arena + (page * THREADS + o->number) * PAGE);
+}
+
+static uint64_t fresh_value(unsigned page)
+{
+    return kind_of(page) == FILE_COPY ? file_word(page) : 0;
+}
+
+static void look_at(const volatile uint64_t *at, uint64_t expected, const char *when)
+{
+    if (at[0] != expected || at[WORDS - 1] != expected)
+        FAIL("%s: page %p holds %#lx and %#lx instead of %#lx", when, (void *)at, (long)at[0],
+             (long)at[WORDS - 1], (long)expected);
+}
+
+static void look(const struct owner *o, unsigned page, const char *when)
+{
+    look_at(page_of(o, page), o->value[page], when);
+}
+
+static void stamp(struct owner *o, unsigned page)
+{
+    uint64_t value = next_random(&o->seed) | 1;
+    volatile uint64_t *at = page_of(o, page);
+    at[0] = at[WORDS - 1] = value;
+    o->value[page] = value;
+}
+
+/* Puts a new mapping there. Nobody maps anything without MAP_FIXED meanwhile. */
+static void renew(struct owner *o, unsigned page)
+{
+    void *at = (void *)page_of(o, page);
+    if (kind_of(page) == FILE_COPY)
+        MAP(at, PAGE, RW, MAP_PRIVATE | MAP_FIXED, file, page * PAGE);
+    else
+        MAP(at, PAGE, RW,
+            (kind_of(page) == SHARED ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_FIXED, -1,
+            0);
+    o->value[page] = fresh_value(page);
+}
+
+/* The access must end in SIGSEGV with @code at the page. */
+static void must_fault(volatile uint64_t *at, bool write, int code)
+{
+    fault_seen = (struct fault){0, 0, NULL};
+    if (sigsetjmp(fault_return, 1) == 0) {
+        if (write)
+            *at = 0xbad;
+        else
+            (void)*at;
+    }
+    EQ(fault_seen.sig, SIGSEGV);
+    EQ(fault_seen.code, code);
+    EQ((uintptr_t)fault_seen.addr, (uintptr_t)at);
+}
+
+/* --- what a thread does to a page of its own --- */
+
+static void do_unmap(struct owner *o, unsigned page)
+{
+    volatile uint64_t *at = page_of(o, page);
+    OK(munmap((void *)at, PAGE));
+    must_fault(at, next_random(&o->seed) % 2, SEGV_MAPERR);
+    renew(o, page);
+    look(o, page, "after munmap and mmap");
+}
+
+static void do_protect(struct owner *o, unsigned page)
+{
+    volatile uint64_t *at = page_of(o, page);
+    bool none = next_random(&o->seed) % 2;
+    OK(mprotect((void *)at, PAGE, none ? PROT_NONE : PROT_READ));
+    must_fault(at, !none || next_random(&o->seed) % 2, SEGV_ACCERR);
+    if (!none)
+        look(o, page, "read-only");
+    OK(mprotect((void *)at, PAGE, RW));
+    look(o, page, "after mprotect");
+}
+
+static void do_forget(struct owner *o, unsigned page)
+{
+    OK(madvise((void *)page_of(o, page), PAGE, MADV_DONTNEED));
+    if (kind_of(page) != SHARED)
+        o->value[page] = fresh_value(page);
+    look(o, page, "after MADV_DONTNEED");
+}
+
+static void do_move(struct owner *o, unsigned page)
+{
+    char *away = scratch + o->number * PAGE, *home = (char *)page_of(o, page);
+    int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    EQ(OK(mremap(home, PAGE, PAGE, flags, away)), away);
+    must_fault(page_of(o, page), false, SEGV_MAPERR);
+    look_at((uint64_t *)away, o->value[page], "moved");
+    EQ(OK(mremap(away, PAGE, PAGE, flags, home)), home);
+    look(o, page, "moved back");
+}
+
+/* The child has what this thread had at this moment, and changes nothing of it in the parent. */
+static void do_fork(struct owner *o, unsigned page)
+{
+    (void)page;
+    pid_t child = FORK();
+    if (child == 0) {
+        for (unsigned i = 0; i < PAGES; i++)
+            look(o, i, "in the child");
+        for (unsigned i = 0; i < PAGES; i++)
+            if (kind_of(i) != SHARED && next_random(&o->seed) % 2)
+                stamp(o, i);
+        for (unsigned i = 0; i < PAGES; i++)
+            look(o, i, "written by the child");
+        _exit(0);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        stamp(o, next_random(&o->seed) % PAGES & ~3U); /* not the shared ones: the child looks */
+    JOIN(child);
+    for (unsigned i = 0; i < PAGES; i++)
+        look(o, i, "in the parent");
+}
+
+/* The kernel reads and writes the page. */
+static void do_system_calls(struct owner *o, unsigned page)
+{
+    volatile uint64_t *at = page_of(o, page);
+    uint64_t value = next_random(&o->seed);
+    EQ(OK(write(o->pipe[1], (void *)at, 8)), 8);
+    EQ(OK(read(o->pipe[0], &value, 8)), 8);
+    EQ(value, o->value[page]);
+    value = next_random(&o->seed);
+    EQ(OK(write(o->pipe[1], &value, 8)), 8);
+    EQ(OK(read(o->pipe[0], (void *)at, 8)), 8);
+    at[WORDS - 1] = o->value[page] = value;
+}
+
+/* Cuts or joins the mappings of all. Fails over somebody's hole, which does not matter. */
+static void do_advise_all(struct owner *o, unsigned page)
+{
+    static const int advice[] = {MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL};
+    (void)madvise(arena + page * PAGE, PAGE * THREADS * (PAGES / 2),
+                  advice[next_random(&o->seed) % COUNT(advice)]);
+}
+
+static void do_stamp(struct owner *o, unsigned page)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        look(o, page, "before writing");
+        stamp(o, page);
+        look(o, page, "written");
+        page = next_random(&o->seed) % PAGES;
+    }
+}
+
+static const struct {
+    unsigned weight;
+    void (*run)(struct owner *o, unsigned page);
+} actions[] = {
+    {40, do_stamp}, {12, renew},           {12, do_unmap},     {12, do_protect}, {12, do_forget},
+    {8, do_move},   {12, do_system_calls}, {2, do_advise_all}, {2, do_fork},
+};
+
+static void act(struct owner *o)
+{
+    unsigned sum = 0, i = 0;
+    for (unsigned j = 0; j < COUNT(actions); j++)
+        sum += actions[j].weight;
+    unsigned pick = next_random(&o->seed) % sum;
+    for (; pick >= actions[i].weight; i++)
+        pick -= actions[i].weight;
+    actions[i].run(o, next_random(&o->seed) % PAGES);
+}
+
+static void *owner_thread(void *arg)
+{
+    struct owner *o = arg;
+    pthread_barrier_wait(&all_there);
+    for (unsigned i = 0; i < PAGES; i++)
+        renew(o, i);
+    while (now_ms() < end_time)
+        for (int i = 0; i < 20; i++)
+            act(o);
+    for (unsigned i = 0; i < PAGES; i++)
+        look(o, i, "at the end");
+    return NULL;
+}
+
+static void faults_race_with_changes(void)
+{
+    static struct owner owners[THREADS];
+    pthread_t threads[THREADS];
+    struct sigaction action = {.sa_sigaction = fault_handler, .sa_flags = SA_SIGINFO};
+    OK(sigaction(SIGSEGV, &action, NULL));
+    file = OK(open("words", O_RDWR | O_CREAT, 0600));
+    for (unsigned i = 0; i < PAGES; i++) {
+        uint64_t word = file_word(i);
+        EQ(OK(pwrite(file, &word, 8, i * PAGE)), 8);
+        EQ(OK(pwrite(file, &word, 8, (i + 1) * PAGE - 8)), 8);
+    }
+    arena = MAP(NULL, PAGES * THREADS * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    scratch = MAP(NULL, THREADS * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    alarm(seconds + TIME_LIMIT);
+    end_time = now_ms() + seconds * 1000;
+    const char *given = getenv("QUIRE_SEED");
+    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)now_ns();
+    printf("QUIRE_SEED=%llu\n", (unsigned long long)seed);
+    fflush(stdout);
+    EQ(pthread_barrier_init(&all_there, NULL, THREADS), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        owners[i].number = i;
+        owners[i].seed = seed + i;
+        OK(pipe(owners[i].pipe));
+        EQ(pthread_create(&threads[i], NULL, owner_thread, &owners[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        EQ(pthread_join(threads[i], NULL), 0);
+}
+
+static const struct test tests[] = {TEST(faults_race_with_changes)};
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && atoi(argv[1]) > 0) {
+        seconds = atoi(argv[1]);
+        argv[1] = argv[0];
+        argc--, argv++;
+    }
+    return run_tests(argc, argv, tests, COUNT(tests));
+}
