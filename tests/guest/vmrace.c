@@ -23,6 +23,7 @@ struct owner {
     unsigned number;
     uint64_t seed;
     uint64_t value[PAGES]; /* first and last word */
+    unsigned long actions;
     int pipe[2];
 };
 
@@ -207,6 +208,7 @@ static void act(struct owner *o)
     for (; pick >= actions[i].weight; i++)
         pick -= actions[i].weight;
     actions[i].run(o, next_random(&o->seed) % PAGES);
+    o->actions++;
 }
 
 static void *owner_thread(void *arg)
@@ -250,8 +252,12 @@ static void faults_race_with_changes(void)
         OK(pipe(owners[i].pipe));
         EQ(pthread_create(&threads[i], NULL, owner_thread, &owners[i]), 0);
     }
-    for (unsigned i = 0; i < THREADS; i++)
+    unsigned long done = 0;
+    for (unsigned i = 0; i < THREADS; i++) {
         EQ(pthread_join(threads[i], NULL), 0);
+        done += owners[i].actions;
+    }
+    printf("%lu actions\n", done);
 }
 
 static const struct test tests[] = {TEST(faults_race_with_changes)};

@@ -383,6 +383,10 @@ static struct mapping random_mapping(void)
         m.req.addr = 0;
     if (random_chance(15))
         m.req.flags |= MAP_POPULATE;
+    if (!shared && !m.req.object && random_chance(10)) {
+        m.req.flags |= MAP_GROWSDOWN;
+        m.page.advice = VMA_GROWSDOWN;
+    }
     return m;
 }
 
@@ -550,6 +554,10 @@ static void op_remap(struct space *s)
 {
     struct remapping r = random_remapping(s);
     uvaddr_t at = 0;
+    for_range(s, r.old,
+              m) if (m->advice &
+                     VMA_GROWSDOWN) /* which of these are one vma the model does not know */
+        return;
     run_anywhere(s);
     inject();
     int e = aspace_remap(s->as, page_va(r.old.first), random_length(r.old.pages),
@@ -677,6 +685,25 @@ static bool is_undefined(const struct mpage *m, unsigned word, enum vm_access ac
            m->index * PAGE_SIZE + word_offset(word) >= m->object->size;
 }
 
+/* A program or the kernel is about to access page @p: is there a stack above that grows to it? */
+static void model_grow(struct space *s, unsigned p)
+{
+    struct mpage *page = s->model.page;
+    unsigned above = p, below = p;
+    while (above < ARENA_PAGES && !page[above].mapped)
+        above++;
+    if (above == p || above == ARENA_PAGES || !(page[above].advice & VMA_GROWSDOWN))
+        return;
+    while (below > 0 && !page[below].mapped)
+        below--;
+    if (page[below].mapped && page[below].prot != 0 && p - below <= 256)
+        return;
+    struct mpage fresh = page[above];
+    model_forget(&fresh);
+    for (; p < above; p++)
+        model_set(&page[p], &fresh);
+}
+
 static void op_touch(struct space *s)
 {
     static const enum vm_access kinds[] = {VM_ACCESS_WRITE, VM_ACCESS_READ, VM_ACCESS_WRITE,
@@ -684,6 +711,7 @@ static void op_touch(struct space *s)
     enum vm_access access = kinds[random_below(ARRAY_SIZE(kinds))];
     unsigned p = random_mapped_page(s), word = (unsigned)random_below(WORDS);
     struct mpage *m = &s->model.page[p];
+    model_grow(s, p);
     if (is_undefined(m, word, access))
         word = 0;
     u64 value = random_u64();
@@ -715,7 +743,9 @@ static void op_sweep(struct space *s)
     {
         u64 value = random_u64();
         enum vm_access access = write ? VM_ACCESS_WRITE : VM_ACCESS_READ;
-        uvaddr_t va = page_va((unsigned)(m - s->model.page));
+        unsigned p = (unsigned)(m - s->model.page);
+        uvaddr_t va = page_va(p);
+        model_grow(s, p);
         int e = touch(va, access, &value);
         expect("touch", e, model_access(m, access));
         if (e == 0 && write)
@@ -766,7 +796,12 @@ static void op_usercopy(struct space *s)
         return;
     uvaddr_t va = page_va(p) + word_offset(1);
     u64 value[2] = {random_u64(), random_u64()};
-    int possible = model_access(m[0], access) < 0 ? 0 : model_access(m[1], access) < 0 ? 1 : 2;
+    int possible = 0;
+    for (; possible < 2; possible++) {
+        model_grow(s, p + possible);
+        if (model_access(m[possible], access) < 0)
+            break;
+    }
     run_anywhere(foreign ? NULL : s);
     int r;
     if (foreign) {
@@ -839,8 +874,14 @@ static void op_file_write(struct space *s)
     f->model->word[index][word] = value;
 }
 
+/* msync() finds what is mapped, object_sync() is fsync(). */
 static void op_sync(struct space *s)
 {
+    struct range r = random_range();
+    run_anywhere(s);
+    int e = aspace_sync(s->as, page_va(r.first), r.pages * PAGE_SIZE, MS_SYNC);
+    TRACE("%d = msync %ld pages %u+%u\n", e, s - spaces, r.first, r.pages);
+    expect("msync", e, range_mapped(s, r) ? 0 : -ENOMEM);
     struct test_file *f = random_file();
     TRACE("sync file %ld\n", f - files);
     expect("sync", object_sync(&f->object, 0, ~0UL, true), 0);
@@ -885,8 +926,8 @@ static const struct operation {
     {"brk", 10, op_brk},
     {"dontneed", 15, op_dontneed},
     {"advise", 15, op_advise},
-    {"fork", 15, op_fork},
-    {"exit", 12, op_exit},
+    {"fork", 25, op_fork},
+    {"exit", 20, op_exit},
     {"schedule", 30, op_schedule},
     {"truncate", 5, op_truncate},
     {"file write", 40, op_file_write},
@@ -956,6 +997,25 @@ static void end_of_world(u64 objects_before)
     page_verify();
 }
 
+/* A mix that never comes to one of these tests nothing of it. */
+static const enum vm_counter needed[] = {
+    VMC_fault_zero,     VMC_fault_zero_page, VMC_fault_cow_copy,   VMC_fault_cow_reuse,
+    VMC_fault_file,     VMC_fault_file_copy, VMC_fault_file_dirty, VMC_fault_shared,
+    VMC_fault_stack,    VMC_fault_spurious,  VMC_fault_around,     VMC_fault_table,
+    VMC_pgsteal_direct,
+};
+
+static void check_mix(const u64 *before)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(needed); i++) {
+        u64 n = vm_counter_read(needed[i]) - before[i];
+        TRACE("%s %lu\n", vm_counter_names[needed[i]], n);
+        bool rare = needed[i] == VMC_fault_cow_reuse && !vm_cow;
+        if (n == 0 && !rare)
+            fail_msg("no %s in all these steps", vm_counter_names[needed[i]]);
+    }
+}
+
 static void fuzz(const char *name, unsigned nr_cpus, unsigned asid_bits)
 {
     u64 objects_before = slab_objects();
@@ -967,6 +1027,9 @@ static void fuzz(const char *name, unsigned nr_cpus, unsigned asid_bits)
     files_create();
     space_create();
     u64 steps = number_from("QUIRE_STEPS", STEPS), every = number_from("QUIRE_CHECK", CHECK_EVERY);
+    u64 before[ARRAY_SIZE(needed)];
+    for (unsigned i = 0; i < ARRAY_SIZE(needed); i++)
+        before[i] = vm_counter_read(needed[i]);
     for (u64 i = 1; i <= steps; i++) {
         if (tracing)
             fprintf(stderr, "%lu:", i);
@@ -975,6 +1038,8 @@ static void fuzz(const char *name, unsigned nr_cpus, unsigned asid_bits)
             check_world();
     }
     check_world();
+    if (steps >= STEPS)
+        check_mix(before);
     end_of_world(objects_before);
 }
 

@@ -43,7 +43,7 @@ struct mpage {
     bool account;           /* charged to the commit limit: writable once, and private */
     bool copied;            /* private page of an object that was written to */
     u8 prot;                /* PROT_* */
-    u32 advice;             /* VMA_* flags that madvise and mlock set */
+    u32 advice;             /* VMA_GROWSDOWN, and VMA_* flags that madvise and mlock set */
     struct mobject *object; /* NULL: private anonymous */
     u64 index;              /* page of the object */
     u64 word[WORDS];        /* of a private page: private anonymous, or copied */
