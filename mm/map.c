@@ -97,12 +97,18 @@ void vma_isolate(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t 
     }
 }
 
-/* Lets @v swallow its right neighbour @next. */
+/* Lets @v swallow its right neighbour @next. A truncation in progress that has seen only one of the
+ * two will see what they become. */
 static void vma_swallow(struct aspace *as, struct map_op *op, struct vma *v, struct vma *next)
 {
     uvaddr_t end = next->end;
     vma_remove(&as->vmas, next);
+    if (v->object)
+        spin_lock(&v->object->lock);
     vma_set_bounds(&as->vmas, v, v->start, end);
+    v->unmap_seq = MIN(v->unmap_seq, next->unmap_seq);
+    if (v->object)
+        spin_unlock(&v->object->lock);
     vma_discard(op, next);
 }
 
