@@ -28,7 +28,7 @@
 
 #define RAM_BYTES   (64UL << 20)
 #define CPUS        4
-#define STEPS       90000
+#define STEPS       70000
 #define CHECK_EVERY 250
 #define FENCE_START 0x10000UL /* below it mmap places nothing by itself */
 
