@@ -167,9 +167,12 @@ static int fork_vma(struct aspace *child, const struct vma *vma)
     if (vma->flags & VMA_ACCOUNT)
         r = commit_charge(pages);
     if (r == 0) {
-        struct vma *v = vma_clone(&op, vma);
+        struct vma *v = map_op_take(&op);
+        *v = *vma;
         v->aspace = child;
         v->flags &= ~VMA_LOCKED;
+        v->unmap_seq = 0; /* a truncation that waits for the parent's lock has seen only that */
+        vma_attach(v);
         vma_insert(&child->vmas, v);
         child->pages_mapped += pages;
         if (v->flags & VMA_ACCOUNT)
@@ -186,6 +189,7 @@ int aspace_fork(struct aspace *from, struct aspace **out)
     if (!child)
         return -ENOMEM;
     write_lock(&from->lock);
+    write_lock_nested(&child->lock, 1); /* truncations come by its vmas' objects */
     child->brk_start = from->brk_start;
     child->brk = from->brk;
     child->mmap_top = from->mmap_top;
@@ -213,6 +217,7 @@ int aspace_fork(struct aspace *from, struct aspace **out)
         r = fork_tables(from, child);
     pmap_flush(&from->pmap, 0, ~0UL);
     child->peak_mapped = child->pages_mapped;
+    write_unlock(&child->lock);
     write_unlock(&from->lock);
     if (r < 0) {
         aspace_put(child);
