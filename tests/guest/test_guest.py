@@ -123,7 +123,7 @@ ONLY = {
     "thp": ["figures", "fork", "map", "mapfile", "pagemap", "procfs", "stack", "superpages", "tables",
             "threads"],
     "debug4": ["contention", "dirs", "exec", "fork", "namerace", "pressure", "process", "signals",
-               "threads", "waiting"],
+               "threads", "vmrace", "waiting"],
 }
 
 guests = {}

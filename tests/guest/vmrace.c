@@ -80,19 +80,20 @@ static void renew(struct owner *o, unsigned page)
     o->value[page] = fresh_value(page);
 }
 
-/* The access must end in SIGSEGV with @code at the page. */
-static void must_fault(volatile uint64_t *at, bool write, int code)
+/* The access must end in @sig with @code at the page. */
+static void must_fault(volatile void *at, bool write, int sig, int code, const char *when)
 {
     fault_seen = (struct fault){0, 0, NULL};
     if (sigsetjmp(fault_return, 1) == 0) {
         if (write)
-            *at = 0xbad;
+            *(volatile char *)at = 0;
         else
-            (void)*at;
+            (void)*(volatile char *)at;
     }
-    EQ(fault_seen.sig, SIGSEGV);
-    EQ(fault_seen.code, code);
-    EQ((uintptr_t)fault_seen.addr, (uintptr_t)at);
+    struct fault f = fault_seen;
+    if (f.sig != sig || f.code != code || f.addr != at)
+        FAIL("%s: page %p: signal %d code %d address %p, not signal %d code %d", when, (void *)at,
+             f.sig, f.code, f.addr, sig, code);
 }
 
 /* --- what a thread does to a page of its own --- */
@@ -101,7 +102,7 @@ static void do_unmap(struct owner *o, unsigned page)
 {
     volatile uint64_t *at = page_of(o, page);
     OK(munmap((void *)at, PAGE));
-    must_fault(at, next_random(&o->seed) % 2, SEGV_MAPERR);
+    must_fault(at, next_random(&o->seed) % 2, SIGSEGV, SEGV_MAPERR, "unmapped");
     renew(o, page);
     look(o, page, "after munmap and mmap");
 }
@@ -111,7 +112,7 @@ static void do_protect(struct owner *o, unsigned page)
     volatile uint64_t *at = page_of(o, page);
     bool none = next_random(&o->seed) % 2;
     OK(mprotect((void *)at, PAGE, none ? PROT_NONE : PROT_READ));
-    must_fault(at, !none || next_random(&o->seed) % 2, SEGV_ACCERR);
+    must_fault(at, !none || next_random(&o->seed) % 2, SIGSEGV, SEGV_ACCERR, "protected");
     if (!none)
         look(o, page, "read-only");
     OK(mprotect((void *)at, PAGE, RW));
@@ -131,7 +132,7 @@ static void do_move(struct owner *o, unsigned page)
     char *away = scratch + o->number * PAGE, *home = (char *)page_of(o, page);
     int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
     EQ(OK(mremap(home, PAGE, PAGE, flags, away)), away);
-    must_fault(page_of(o, page), false, SEGV_MAPERR);
+    must_fault(page_of(o, page), false, SIGSEGV, SEGV_MAPERR, "moved away");
     look_at((uint64_t *)away, o->value[page], "moved");
     EQ(OK(mremap(away, PAGE, PAGE, flags, home)), home);
     look(o, page, "moved back");
@@ -260,7 +261,64 @@ static void faults_race_with_changes(void)
     printf("%lu actions\n", done);
 }
 
-static const struct test tests[] = {TEST(faults_race_with_changes)};
+/* --- truncation against fork and against mappings that are cut and joined --- */
+
+enum { CUT = 64 }; /* pages of the file, each mapped with private copies of both processes */
+
+static volatile int *truncated; /* shared with the children: how often the file was cut */
+static volatile int wanted;     /* how often it shall be */
+
+static void *cutter(void *arg)
+{
+    for (int round = 1; wanted >= 0; round++) {
+        while (wanted >= 0 && wanted < round)
+            sched_yield();
+        if (wanted < 0)
+            break;
+        OK(ftruncate(file, 0));
+        *truncated = round;
+    }
+    return arg;
+}
+
+static void truncation_races_with_fork(void)
+{
+    pthread_t thread;
+    struct sigaction action = {.sa_sigaction = fault_handler, .sa_flags = SA_SIGINFO};
+    OK(sigaction(SIGBUS, &action, NULL));
+    file = OK(open("cut", O_RDWR | O_CREAT, 0600));
+    truncated = (int *)MAP(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *m = MAP(NULL, CUT * PAGE, RW, MAP_PRIVATE, file, 0);
+    EQ(pthread_create(&thread, NULL, cutter, NULL), 0);
+    end_time = now_ms() + seconds * 1000;
+    for (int round = 1; now_ms() < end_time; round++) {
+        OK(ftruncate(file, CUT * PAGE));
+        for (unsigned i = 0; i < CUT; i++) /* neighbours are mappings of their own */
+            OK(madvise(m + i * PAGE, PAGE, i % 2 ? MADV_RANDOM : MADV_NORMAL));
+        for (unsigned i = 0; i < CUT; i++)
+            m[i * PAGE] = 1;
+        wanted = round;
+        bool fork_now = round % 3;
+        pid_t child = fork_now ? FORK() : 0;
+        if (!fork_now)
+            OK(madvise(m, CUT * PAGE, MADV_NORMAL)); /* and now they are one */
+        while (*truncated < round)
+            sched_yield();
+        for (unsigned i = 0; i < CUT; i++) /* in the child as well, whenever it was made */
+            must_fault(m + i * PAGE, false, SIGBUS, BUS_ADRERR, child ? "parent" : "child");
+        if (fork_now && child == 0)
+            _exit(0);
+        if (fork_now)
+            JOIN(child);
+    }
+    wanted = -1;
+    EQ(pthread_join(thread, NULL), 0);
+}
+
+static const struct test tests[] = {
+    TEST(faults_race_with_changes),
+    TEST(truncation_races_with_fork),
+};
 
 int main(int argc, char **argv)
 {
