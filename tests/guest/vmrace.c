@@ -284,6 +284,7 @@ static void *cutter(void *arg)
 static void truncation_races_with_fork(void)
 {
     pthread_t thread;
+    uint64_t seed = (uint64_t)now_ns();
     struct sigaction action = {.sa_sigaction = fault_handler, .sa_flags = SA_SIGINFO};
     OK(sigaction(SIGBUS, &action, NULL));
     file = OK(open("cut", O_RDWR | O_CREAT, 0600));
@@ -298,6 +299,8 @@ static void truncation_races_with_fork(void)
         for (unsigned i = 0; i < CUT; i++)
             m[i * PAGE] = 1;
         wanted = round;
+        for (volatile unsigned i = next_random(&seed) % 100000; i > 0; i--)
+            ; /* to come in the middle of it */
         bool fork_now = round % 3;
         pid_t child = fork_now ? FORK() : 0;
         if (!fork_now)
