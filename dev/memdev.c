@@ -56,7 +56,7 @@ static ssize_t zero_read(struct char_file *f, struct uio *uio, unsigned flags)
 static int zero_mmap(struct char_file *f, u64 size, bool shared, struct vm_object **out)
 {
     *out = NULL;
-    return shared ? anon_object_create(size, out) : 0;
+    return shared ? anon_object_create(size, true, out) : 0;
 }
 
 static ssize_t full_write(struct char_file *f, struct uio *uio, unsigned flags)

@@ -155,6 +155,20 @@ static void wrote(struct inode *inode)
     inode_mark_dirty(inode);
 }
 
+/* What of @count bytes at @pos the seals of a memory file let be written: fcntl(2). */
+static int check_seals(const struct inode *inode, u64 pos, size_t *count)
+{
+    u64 size = inode->object.size;
+    if (inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+        return -EPERM;
+    if (!(inode->seals & F_SEAL_GROW) || (pos <= size && *count <= size - pos))
+        return 0;
+    if (pos >= PAGE_DOWN(size))
+        return -EPERM;
+    *count = PAGE_DOWN(size) - pos; /* as Linux: by pages, the one that would grow is refused */
+    return 0;
+}
+
 static ssize_t write_locked(struct file *f, struct uio *uio, loff_t *pos)
 {
     struct inode *inode = f->inode;
@@ -163,6 +177,8 @@ static ssize_t write_locked(struct file *f, struct uio *uio, loff_t *pos)
         *pos = (loff_t)inode->object.size;
     size_t count = uio->resid, skipped;
     int err = uio->kernel ? 0 : file_check_limit((u64)*pos, &count);
+    if (!err)
+        err = check_seals(inode, (u64)*pos, &count);
     if (!err && (u64)*pos > inode->object.size)
         err = inode_clear_tail(inode);
     if (err)

@@ -74,6 +74,24 @@ int file_new(struct inode *inode, const struct file_ops *ops, unsigned flags, st
     return 0;
 }
 
+int file_new_named(struct mount *m, struct inode *inode, const char *name, unsigned flags,
+                   struct file **out)
+{
+    struct dentry *d = dentry_root(inode->super, inode, name);
+    int err = d ? file_new(inode, inode->file_ops, flags, out) : -ENOMEM;
+    if (err) {
+        if (d)
+            dentry_put(d);
+        else
+            inode_put(inode);
+        return err;
+    }
+    (*out)->has_pos = true;
+    (*out)->path = (struct path){m, d};
+    atomic_add_relaxed(&m->refs, 1);
+    return 0;
+}
+
 static void file_close(struct file *f)
 {
     if (unlikely(!list_empty(&f->inode->locks)))

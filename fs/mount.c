@@ -386,38 +386,39 @@ void mount_for_each(int (*fn)(struct mount *m, void *arg), void *arg)
 static const struct super_ops pseudo_super_ops = {};
 static const struct inode_ops pseudo_inode_ops = {};
 
+struct mount *mount_hidden(struct fs_type *type, const char *data)
+{
+    MUTEX_GUARD(&mount_mutex);
+    struct super *sb = super_create(type, NULL, type->name);
+    struct mount *m = NULL;
+    if (sb && type->mount(sb, data) == 0 && (sb->root = dentry_root(sb, sb->root_inode, "")))
+        m = mount_alloc(sb, sb->root, type->name, 0);
+    if (!m)
+        panic("no memory for the hidden mount of %s", type->name); /* boot */
+    sb->mounts = 1;
+    return m;
+}
+
+static int pseudo_mount(struct super *sb, const char *data)
+{
+    sb->ops = &pseudo_super_ops;
+    struct inode *root = sb->root_inode = inode_new(sb);
+    if (!root)
+        return -ENOMEM;
+    root->ops = &pseudo_inode_ops;
+    root->mode = S_IFDIR | 0555;
+    return 0;
+}
+
 struct mount *mount_pseudo(const char *name)
 {
     struct fs_type *type = kzalloc(sizeof(*type), 0);
     if (!type)
         return NULL;
     type->name = name;
-    MUTEX_GUARD(&mount_mutex);
-    struct super *sb = super_create(type, NULL, name);
-    if (!sb) {
-        kfree(type);
-        return NULL;
-    }
-    sb->ops = &pseudo_super_ops;
-    sb->mounts = 1;
-    struct mount *m = kzalloc(sizeof(*m), 0);
-    struct inode *root = m ? inode_new(sb) : NULL;
-    if (root) {
-        root->ops = &pseudo_inode_ops;
-        root->mode = S_IFDIR | 0555;
-        sb->root_inode = root;
-        sb->root = dentry_root(sb, root, "");
-    }
-    if (!sb->root)
-        panic("no memory for the hidden mount of %s", name); /* boot */
-    sb->private = m;                                         /* file_path() wants it */
-    m->super = sb;
-    m->root = sb->root;
-    m->refs = 1;
-    str_copy(m->source, name, sizeof(m->source));
-    list_init(&m->link);
-    list_init(&m->children);
-    list_init(&m->child_link);
+    type->mount = pseudo_mount;
+    struct mount *m = mount_hidden(type, NULL);
+    m->super->private = m; /* file_path() wants it */
     return m;
 }
 

@@ -2,10 +2,70 @@
 #include <linux/mman.h>
 
 #include "core/errno.h"
+#include "lib/string.h"
 #include "mm/mm_priv.h"
 #include "mm/usercopy.h"
+#include "reclaim_priv.h"
+
+/* ---- parts of a range, for what must not hold the lock ---- */
+
+/* The part of one vma within a range. */
+struct part {
+    uvaddr_t start, end;
+    struct vm_object *object; /* with a reference, or NULL */
+    u64 offset;               /* of start in it */
+    u32 flags, max_prot;
+};
+
+static u64 object_offset(const struct vma *v, uvaddr_t va)
+{
+    return v->offset + (va - v->start);
+}
+
+/* The first mapped part of [at, end); False: there is none. */
+static bool part_get(struct aspace *as, uvaddr_t at, uvaddr_t end, struct part *p)
+{
+    READ_GUARD(&as->lock);
+    const struct vma *v = at < end ? vma_find_next(&as->vmas, at) : NULL;
+    if (!v || v->start >= end)
+        return false;
+    at = MAX(at, v->start);
+    *p =
+        (struct part){at, MIN(v->end, end), v->object, object_offset(v, at), v->flags, v->max_prot};
+    if (p->object)
+        p->object->ops->get(p->object);
+    return true;
+}
+
+/* Calls @fn, without locks, for all that is mapped of [start, end), until it fails. -ENOMEM when
+ * something is not. */
+static int for_each_part(struct aspace *as, uvaddr_t start, uvaddr_t end,
+                         int (*fn)(const struct part *p, unsigned arg), unsigned arg)
+{
+    struct part p;
+    int hole = 0;
+    for (; part_get(as, start, end, &p); start = p.end) {
+        if (p.start > start)
+            hole = -ENOMEM;
+        int r = fn(&p, arg);
+        if (p.object)
+            p.object->ops->put(p.object);
+        if (r < 0)
+            return r;
+    }
+    return start < end ? -ENOMEM : hole;
+}
 
 /* ---- msync ---- */
+
+static int sync_part(const struct part *p, unsigned flags)
+{
+    if ((flags & MS_INVALIDATE) && (p->flags & VMA_LOCKED))
+        return -EBUSY;
+    if (!(flags & MS_SYNC) || !p->object || !(p->flags & VMA_SHARED))
+        return 0;
+    return object_sync(p->object, p->offset, p->offset + (p->end - p->start), true);
+}
 
 int aspace_sync(struct aspace *as, uvaddr_t start, u64 length, unsigned flags)
 {
@@ -15,39 +75,14 @@ int aspace_sync(struct aspace *as, uvaddr_t start, u64 length, unsigned flags)
         return -EINVAL;
     if (check_range(start, length, &end) < 0)
         return -ENOMEM;
-    int hole = 0;
-    for (uvaddr_t at = start; at < end;) {
-        read_lock(&as->lock);
-        struct vma *v = vma_find_next(&as->vmas, at);
-        if (!v || v->start >= end) {
-            read_unlock(&as->lock);
-            return -ENOMEM;
-        }
-        if (v->start > at)
-            hole = -ENOMEM;
-        u64 first = MAX(at, v->start);
-        at = MIN(v->end, end);
-        struct vm_object *o = v->flags & VMA_SHARED ? v->object : NULL;
-        u64 offset = v->offset + (first - v->start);
-        if (o)
-            o->ops->get(o);
-        read_unlock(&as->lock);
-        if (!o)
-            continue;
-        int r =
-            flags & MS_ASYNC ? 0 : object_sync(o, offset, offset + (at - first), flags & MS_SYNC);
-        o->ops->put(o);
-        if (r < 0)
-            return r;
-    }
-    return hole;
+    return for_each_part(as, start, end, sync_part, flags);
 }
 
 /* ---- madvise ---- */
 
 /* Drops the pages of the range: anonymous ones read as zero again, objects' ones come back from
  * their cache. */
-static void advise_dontneed(struct aspace *as, uvaddr_t start, uvaddr_t end)
+static void drop_entries(struct aspace *as, uvaddr_t start, uvaddr_t end)
 {
     struct tlb_batch batch;
     tlb_batch_init(&batch, &as->pmap);
@@ -55,61 +90,211 @@ static void advise_dontneed(struct aspace *as, uvaddr_t start, uvaddr_t end)
     tlb_batch_finish(&batch);
 }
 
-/* => Locked, the tables of the range are the address space's own. */
-static int dontneed_locked(struct aspace *as, uvaddr_t start, uvaddr_t end)
+/* Pages of files that nobody else maps, each with a reference. */
+struct page_run {
+    unsigned count;
+    struct page *page[32];
+};
+
+static void collect_page(struct pte_ref *ref, uvaddr_t va, void *arg)
 {
-    int r = 0;
-    uvaddr_t at = start;
-    for (struct vma *v = vma_find_next(&as->vmas, start); v && v->start < end; v = vma_next(v)) {
-        if (v->flags & (VMA_SPECIAL | VMA_LOCKED))
-            return -EINVAL;
-        if (v->start > at)
-            r = -ENOMEM;
-        advise_dontneed(as, MAX(v->start, at), MIN(v->end, end));
-        at = v->end;
-    }
-    return at < end ? -ENOMEM : r;
+    struct page_run *run = arg;
+    pte_t pte = pte_read(ref->pte);
+    if (!pte_is_leaf(pte) || !pfn_has_page(pte_pfn(pte)))
+        return;
+    struct page *page = pfn_to_page(pte_pfn(pte));
+    if (!page_flag(page, PG_LRU) || READ_ONCE(page->mapped) > 1)
+        return;
+    page_get(page);
+    run->page[run->count++] = page;
 }
 
-static int dontneed_range(struct aspace *as, uvaddr_t start, uvaddr_t end)
+/* Calls @fn for each page of files mapped in [start, end) and nowhere else. */
+static void for_own_pages(struct aspace *as, uvaddr_t start, uvaddr_t end,
+                          void (*fn)(struct page *page))
 {
+    struct page_run run;
+    for (uvaddr_t next; start < end; start = next) {
+        next = MIN(start + ARRAY_SIZE(run.page) * PAGE_SIZE, end);
+        run.count = 0;
+        pmap_for_each(&as->pmap, start, next, collect_page, &run);
+        for (unsigned i = 0; i < run.count; i++) {
+            fn(run.page[i]);
+            page_put(run.page[i]);
+        }
+    }
+}
+
+/* Advice about the pages of one part of a vma. => aspace read-locked. */
+static int advise_pages(const struct vma *v, uvaddr_t start, uvaddr_t end, int advice)
+{
+    struct vm_object *o = v->object;
+    bool locked = v->flags & VMA_LOCKED;
+    if (advice == MADV_WILLNEED) {
+        if (o)
+            object_readahead(o, object_offset(v, start) >> PAGE_SHIFT, (end - start) >> PAGE_SHIFT);
+        return 0;
+    }
+    if ((v->flags & VMA_SPECIAL) || (locked && advice != MADV_DONTNEED_LOCKED) ||
+        (advice == MADV_FREE && o))
+        return -EINVAL;
+    switch (advice) {
+    case MADV_COLD:
+        for_own_pages(v->aspace, start, end, lru_deactivate);
+        return 0;
+    case MADV_PAGEOUT:
+        if (o && (v->flags & VMA_SHARED))
+            (void)object_sync(o, object_offset(v, start), object_offset(v, start) + (end - start),
+                              false);
+        for_own_pages(v->aspace, start, end, reclaim_page);
+        return 0;
+    default: /* DONTNEED; FREE: see docs/decisions.md */
+        drop_entries(v->aspace, start, end);
+        return 0;
+    }
+}
+
+/* => Locked; the tables of the range are the address space's own if pages are to be dropped. */
+static int advise_locked(struct aspace *as, uvaddr_t start, uvaddr_t end, int advice)
+{
+    uvaddr_t at = start;
+    int hole = 0;
+    for (struct vma *v = vma_find_next(&as->vmas, start); v && v->start < end; v = vma_next(v)) {
+        if (v->start > at)
+            hole = -ENOMEM;
+        int r = advise_pages(v, MAX(v->start, at), MIN(v->end, end), advice);
+        if (r < 0)
+            return r;
+        at = v->end;
+    }
+    return at < end ? -ENOMEM : hole;
+}
+
+static int advise_range(struct aspace *as, uvaddr_t start, uvaddr_t end, int advice)
+{
+    bool drops = advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE;
     {
         READ_GUARD(&as->lock);
-        if (!pmap_shares(&as->pmap, start, end))
-            return dontneed_locked(as, start, end);
+        if (!drops || !pmap_shares(&as->pmap, start, end))
+            return advise_locked(as, start, end, advice);
     }
     WRITE_GUARD(&as->lock);
     int r = pmap_own(&as->pmap, start, end);
-    return r < 0 ? r : dontneed_locked(as, start, end);
+    return r < 0 ? r : advise_locked(as, start, end, advice);
 }
 
-/* Sets and clears vma flags over a range. */
-static int advise_flags(struct aspace *as, uvaddr_t start, uvaddr_t end, u32 set, u32 clear)
+static int remove_part(const struct part *p, unsigned arg)
+{
+    if ((p->flags & VMA_LOCKED) || !p->object)
+        return -EINVAL;
+    if (!(p->flags & VMA_SHARED) || !(p->max_prot & PROT_W))
+        return -EACCES;
+    if (!p->object->ops->punch)
+        return -EOPNOTSUPP;
+    return p->object->ops->punch(p->object, p->offset, p->offset + (p->end - p->start));
+}
+
+/* What is kept in the vmas of a range. */
+struct vma_change {
+    int advice;
+    u32 set, clear;
+    struct vma_name *name; /* for CHANGE_NAME */
+};
+#define CHANGE_NAME (-1) /* in place of advice */
+
+static const struct vma_change flag_advice[] = {
+    {MADV_NORMAL, 0, VMA_SEQ | VMA_RAND, NULL},    {MADV_RANDOM, VMA_RAND, VMA_SEQ, NULL},
+    {MADV_SEQUENTIAL, VMA_SEQ, VMA_RAND, NULL},    {MADV_DONTFORK, VMA_DONTFORK, 0, NULL},
+    {MADV_DOFORK, 0, VMA_DONTFORK, NULL},          {MADV_WIPEONFORK, VMA_WIPEONFORK, 0, NULL},
+    {MADV_KEEPONFORK, 0, VMA_WIPEONFORK, NULL},    {MADV_DONTDUMP, VMA_DONTDUMP, 0, NULL},
+    {MADV_DODUMP, 0, VMA_DONTDUMP, NULL},          {MADV_HUGEPAGE, VMA_HUGE, VMA_NOHUGE, NULL},
+    {MADV_NOHUGEPAGE, VMA_NOHUGE, VMA_HUGE, NULL},
+};
+
+static int check_change(const struct vma *v, const struct vma_change *c)
+{
+    switch (c->advice) {
+    case CHANGE_NAME:
+        return v->object && !object_is_anonymous(v->object) ? -EBADF : 0;
+    case MADV_WIPEONFORK:
+        return v->object || (v->flags & VMA_SPECIAL) ? -EINVAL : 0;
+    case MADV_DOFORK:
+    case MADV_DODUMP:
+        return v->flags & VMA_SPECIAL ? -EINVAL : 0;
+    default:
+        return 0;
+    }
+}
+
+static void apply_change(struct vma *v, const struct vma_change *c)
+{
+    vma_change_flags(v, c->set, c->clear);
+    if (c->advice != CHANGE_NAME)
+        return;
+    if (c->name)
+        atomic_add_relaxed(&c->name->refs, 1);
+    vma_name_put(v->name);
+    v->name = c->name;
+}
+
+/* Changes what is mapped of the range. -ENOMEM also when something is not. */
+static int change_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end,
+                         const struct vma_change *c)
+{
+    int r = check_map_count(as, vma_cuts(as, start, end));
+    struct vma *v;
+    for (v = vma_find_next(&as->vmas, start); r == 0 && v && v->start < end; v = vma_next(v))
+        r = check_change(v, c);
+    if (r < 0)
+        return r;
+    r = range_is_mapped(as, start, end);
+    vma_isolate(as, op, start, end);
+    for (v = vma_find_next(&as->vmas, start); v && v->start < end; v = vma_next(v))
+        apply_change(v, c);
+    vma_join_range(as, op, start, end);
+    return r;
+}
+
+static int change_range(struct aspace *as, uvaddr_t start, uvaddr_t end, const struct vma_change *c)
 {
     struct map_op op;
     int r = map_op_begin(&op, 2);
     if (r < 0)
         return r;
     write_lock(&as->lock);
-    r = range_is_mapped(as, start, end);
-    if (r == 0) {
-        vma_isolate(as, &op, start, end);
-        for (struct vma *v = vma_find(&as->vmas, start); v && v->start < end; v = vma_next(v))
-            v->flags = (v->flags & ~clear) | set;
-        vma_join_range(as, &op, start, end);
-    }
+    r = change_locked(as, &op, start, end, c);
     write_unlock(&as->lock);
     map_op_end(&op);
     return r;
 }
 
-/* WILLNEED and POPULATE_*: faults the range in; errors stop it. */
+int aspace_name(struct aspace *as, uvaddr_t start, u64 length, const char *name)
+{
+    struct vma_change c = {.advice = CHANGE_NAME};
+    uvaddr_t end;
+    if (check_range(start, length, &end) < 0)
+        return IS_ALIGNED(start, PAGE_SIZE) ? -ENOMEM : -EINVAL;
+    if (start == end)
+        return 0;
+    if (name) {
+        c.name = kmalloc(sizeof(*c.name), 0);
+        if (!c.name)
+            return -ENOMEM;
+        c.name->refs = 1;
+        str_copy(c.name->text, name, sizeof(c.name->text));
+    }
+    int r = change_range(as, start, end, &c);
+    vma_name_put(c.name);
+    return r;
+}
+
+/* MADV_POPULATE_*: faults the range in; errors stop it. */
 static int advise_populate(struct aspace *as, uvaddr_t start, uvaddr_t end, enum vm_access access)
 {
     for (uvaddr_t va = start; va < end; va += PAGE_SIZE) {
         int r = vm_fault(as, va, access);
         if (r < 0)
-            return r == -EACCES ? -EINVAL : r == -ENXIO ? -EFAULT : -ENOMEM;
+            return r == -EACCES ? -EINVAL : r == -EFAULT || r == -ENOMEM ? -ENOMEM : -EFAULT;
         if (signal_pending())
             return -EINTR;
     }
@@ -121,27 +306,23 @@ int aspace_advise(struct aspace *as, uvaddr_t start, u64 length, int advice)
     uvaddr_t end;
     if (check_range(start, length, &end) < 0)
         return IS_ALIGNED(start, PAGE_SIZE) ? -ENOMEM : -EINVAL;
+    for (unsigned i = 0; i < ARRAY_SIZE(flag_advice); i++)
+        if (flag_advice[i].advice == advice)
+            return start < end ? change_range(as, start, end, &flag_advice[i]) : 0;
     switch (advice) {
-    case MADV_NORMAL:
-        return advise_flags(as, start, end, 0, VMA_SEQ | VMA_RAND);
-    case MADV_RANDOM:
-        return advise_flags(as, start, end, VMA_RAND, VMA_SEQ);
-    case MADV_SEQUENTIAL:
-        return advise_flags(as, start, end, VMA_SEQ, VMA_RAND);
-    case MADV_DONTFORK:
-        return advise_flags(as, start, end, VMA_DONTFORK, 0);
-    case MADV_DOFORK:
-        return advise_flags(as, start, end, 0, VMA_DONTFORK);
-    case MADV_HUGEPAGE:
-        return advise_flags(as, start, end, VMA_HUGE, VMA_NOHUGE);
-    case MADV_NOHUGEPAGE:
-        return advise_flags(as, start, end, VMA_NOHUGE, VMA_HUGE);
-    case MADV_DONTNEED:
-        return dontneed_range(as, start, end);
     case MADV_POPULATE_READ:
         return advise_populate(as, start, end, VM_ACCESS_READ);
     case MADV_POPULATE_WRITE:
         return advise_populate(as, start, end, VM_ACCESS_WRITE);
+    case MADV_REMOVE:
+        return for_each_part(as, start, end, remove_part, 0);
+    case MADV_WILLNEED:
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_FREE:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+        return advise_range(as, start, end, advice);
     default:
         return -EINVAL;
     }
@@ -201,23 +382,6 @@ int aspace_mincore(struct aspace *as, uvaddr_t start, u64 length, uvaddr_t vec)
     return 0;
 }
 
-int aspace_lock_range(struct aspace *as, uvaddr_t start, u64 length, bool lock, u64 limit)
-{
-    uvaddr_t end;
-    length += start & ~PAGE_MASK;
-    start = PAGE_DOWN(start);
-    if (check_range(start, length, &end) < 0)
-        return -EINVAL;
-    if (start == end)
-        return 0;
-    if (lock && (end - start) > limit)
-        return -ENOMEM;
-    int r = advise_flags(as, start, end, lock ? VMA_LOCKED : 0, lock ? 0 : VMA_LOCKED);
-    if (r == 0 && lock)
-        populate_range(as, start, end, false);
-    return r;
-}
-
 /* ---- truncation ---- */
 
 /* Next vma of @o over pages [first, last] that operation @seq has not done yet, with a reference to
@@ -256,7 +420,7 @@ static void unmap_from(struct aspace *as, struct vm_object *o, u64 first, u64 la
         if (last - v_first < (v->end - v->start) >> PAGE_SHIFT)
             to = v->start + (last - v_first + 1) * PAGE_SIZE;
         if (from < to)
-            advise_dontneed(as, from, to);
+            drop_entries(as, from, to);
     }
 }
 

@@ -33,6 +33,12 @@ static void anon_put(struct vm_object *o)
     kfree(a);
 }
 
+static int anon_punch(struct vm_object *o, u64 start, u64 end)
+{
+    object_punch(o, start, end);
+    return 0;
+}
+
 static void anon_name(struct vm_object *o, struct file *f, char *buf, size_t size)
 {
     str_copy(buf, "/dev/zero (deleted)", size);
@@ -47,12 +53,17 @@ static void anon_ident(struct vm_object *o, u64 *dev, u64 *ino)
 /* read_pages and write_pages are never called for an object without backing store, file_get and
  * file_put never without a file. */
 static const struct vm_object_ops anon_ops = {
-    .get = anon_get, .put = anon_put, .name = anon_name, .ident = anon_ident};
+    .get = anon_get, .put = anon_put, .punch = anon_punch, .name = anon_name, .ident = anon_ident};
 
-int anon_object_create(u64 size, struct vm_object **out)
+bool object_is_anonymous(const struct vm_object *o)
+{
+    return o->ops == &anon_ops;
+}
+
+int anon_object_create(u64 size, bool reserve, struct vm_object **out)
 {
     static u64 last_ino;
-    u64 pages = DIV_UP(size, PAGE_SIZE);
+    u64 pages = reserve ? DIV_UP(size, PAGE_SIZE) : 0;
     int r = commit_charge(pages);
     if (r)
         return r;
@@ -61,7 +72,7 @@ int anon_object_create(u64 size, struct vm_object **out)
         commit_uncharge(pages);
         return -ENOMEM;
     }
-    object_init(&a->object, &anon_ops, OBJECT_NO_WRITEBACK | OBJECT_CHARGED);
+    object_init(&a->object, &anon_ops, OBJECT_NO_WRITEBACK | (reserve ? OBJECT_CHARGED : 0));
     a->object.size = size;
     a->pages = pages;
     a->refs = 1;

@@ -11,7 +11,8 @@
  * -ENOMEM at the call.
  *
  * Modes as in Linux (proc(5), vm.overcommit_memory): 0 refuses only what exceeds the whole machine,
- * 1 refuses nothing, 2 is strict and the default.
+ * 1 refuses nothing, 2 is strict and the default. In all of them the charges are counted. Strict
+ * mode gives away vm.overcommit_ratio per cent of what there is.
  */
 #include "core/errno.h"
 #include "core/param.h"
@@ -26,6 +27,10 @@ static int vm_overcommit = OVERCOMMIT_STRICT;
 static const char *const modes[] = {"heuristic", "always", "strict", NULL};
 PARAM_CHOICE(vm_overcommit, "vm.overcommit", modes, true,
              "memory promised beyond what there is: heuristic, always, strict");
+
+static int vm_overcommit_ratio = 100;
+PARAM_NUMBER(vm_overcommit_ratio, "vm.overcommit_ratio", 0, 1000, true,
+             "per cent of the memory there is that strict mode promises");
 
 static u64 used; /* atomic */
 
@@ -46,7 +51,13 @@ u64 commit_limit(void)
     u64 kernel =
         page_state_count(PAGE_TABLE) + page_state_count(PAGE_SLAB) + page_state_count(PAGE_WIRED);
     kernel -= MIN(kernel, shrinkable_pages());
-    return total - MIN(kernel + reserve(), total);
+    u64 usable = total - MIN(kernel + reserve(), total);
+    return usable * (u64)READ_ONCE(vm_overcommit_ratio) / 100;
+}
+
+bool commit_is_strict(void)
+{
+    return READ_ONCE(vm_overcommit) == OVERCOMMIT_STRICT;
 }
 
 static bool allowed(u64 pages, u64 now)
@@ -58,7 +69,8 @@ static bool allowed(u64 pages, u64 now)
         return pages <= page_total();
     default: {
         /* The kernel holds none of what is free: mostly that settles it, without a count. */
-        if (pages <= page_total() && now + pages + reserve() <= page_free_count())
+        if (READ_ONCE(vm_overcommit_ratio) >= 100 && pages <= page_total() &&
+            now + pages + reserve() <= page_free_count())
             return true;
         u64 limit = commit_limit();
         return now <= limit && pages <= limit - now;

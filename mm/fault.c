@@ -504,17 +504,10 @@ static int grow_stack(struct aspace *as, uvaddr_t va)
     if (!v || !(v->flags & VMA_GROWSDOWN) || !stack_may_grow_to(as, v, va))
         return -EFAULT;
     u64 pages = (v->start - va) >> PAGE_SHIFT;
-    if (as->pages_mapped + pages > as->as_limit >> PAGE_SHIFT)
+    if (admit_pages(as, v->flags, pages, 0) < 0)
         return -EFAULT;
-    if (v->flags & VMA_ACCOUNT) {
-        int r = commit_charge(pages);
-        if (r < 0)
-            return r;
-        as->pages_committed += pages;
-    }
     vma_set_bounds(&as->vmas, v, va, v->end);
-    as->pages_mapped += pages;
-    as->peak_mapped = MAX(as->peak_mapped, as->pages_mapped);
+    book_pages(as, v->flags, (s64)pages);
     vm_count(fault_stack);
     return 0;
 }
@@ -597,11 +590,4 @@ int vm_fault(struct aspace *as, uvaddr_t va, enum vm_access access)
 int vm_fault_user(uvaddr_t va, enum vm_access access)
 {
     return vm_fault(thread_self()->aspace, va, access);
-}
-
-void populate_range(struct aspace *as, uvaddr_t start, uvaddr_t end, bool write)
-{
-    for (uvaddr_t va = start; va < end && !signal_pending(); va += PAGE_SIZE)
-        if (vm_fault(as, va, write ? VM_ACCESS_WRITE : VM_ACCESS_READ) < 0)
-            return;
 }

@@ -170,7 +170,7 @@ static int fork_vma(struct aspace *child, const struct vma *vma)
         struct vma *v = map_op_take(&op);
         *v = *vma;
         v->aspace = child;
-        v->flags &= ~VMA_LOCKED;
+        v->flags &= ~VMA_LOCK_FLAGS;
         v->unmap_seq = 0; /* a truncation that waits for the parent's lock has seen only that */
         vma_attach(v);
         vma_insert(&child->vmas, v);

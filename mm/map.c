@@ -15,6 +15,10 @@
 /* Below this nothing is placed unless asked for by MAP_FIXED, so that NULL stays a bad pointer. */
 #define MMAP_MIN 0x10000UL
 
+static int vm_max_map_count = 65530; /* Linux's */
+PARAM_NUMBER(vm_max_map_count, "vm.max_map_count", 0, INT32_MAX, true,
+             "mappings that one address space may have");
+
 static struct kmem_cache *vma_cache;
 
 void map_init(void)
@@ -48,8 +52,15 @@ void map_op_end(struct map_op *op)
             v->object->ops->file_put(v->file);
         if (v->object)
             v->object->ops->put(v->object);
+        vma_name_put(v->name);
         kmem_cache_free(vma_cache, v);
     }
+}
+
+void vma_name_put(struct vma_name *name)
+{
+    if (name && atomic_sub(&name->refs, 1) == 0)
+        kfree(name);
 }
 
 struct vma *map_op_take(struct map_op *op)
@@ -61,22 +72,40 @@ struct vma *map_op_take(struct map_op *op)
 void vma_attach(struct vma *v)
 {
     list_init(&v->object_link);
+    if (v->name)
+        atomic_add_relaxed(&v->name->refs, 1);
     if (!v->object)
         return;
     v->object->ops->get(v->object);
     if (v->file)
         v->object->ops->file_get(v->file);
+    if (vma_may_write_object(v)) /* whoever attaches it has such a mapping, or asked */
+        atomic_add_relaxed(&v->object->writers, 1);
     SPIN_GUARD(&v->object->lock);
     list_push_back(&v->object->vmas, &v->object_link);
+    v->object->locked_vmas += v->flags & VMA_LOCKED ? 1 : 0;
 }
 
 void vma_discard(struct map_op *op, struct vma *v)
 {
     if (v->object) {
+        if (vma_may_write_object(v))
+            object_writer_gone(v->object);
         SPIN_GUARD(&v->object->lock);
         list_remove(&v->object_link);
+        v->object->locked_vmas -= v->flags & VMA_LOCKED ? 1 : 0;
     }
     list_push_back(&op->dead, &v->object_link);
+}
+
+void vma_change_flags(struct vma *v, u32 set, u32 clear)
+{
+    u32 flags = (v->flags & ~clear) | set;
+    if (v->object && ((v->flags ^ flags) & VMA_LOCKED)) {
+        SPIN_GUARD(&v->object->lock);
+        v->object->locked_vmas += flags & VMA_LOCKED ? 1 : -1;
+    }
+    v->flags = flags;
 }
 
 struct vma *vma_clone(struct map_op *op, const struct vma *from)
@@ -138,6 +167,23 @@ void vma_join_range(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr
     }
 }
 
+int check_map_count(struct aspace *as, unsigned more)
+{
+    return more && as->vmas.count + more > (u64)READ_ONCE(vm_max_map_count) ? -ENOMEM : 0;
+}
+
+unsigned vma_cuts(struct aspace *as, uvaddr_t start, uvaddr_t end)
+{
+    const struct vma *first = vma_find(&as->vmas, start), *last = vma_find(&as->vmas, end);
+    return (first && first->start < start) + (last && last->start < end);
+}
+
+unsigned hole_adds(struct aspace *as, uvaddr_t start, uvaddr_t end)
+{
+    const struct vma *v = vma_find(&as->vmas, start);
+    return v && v->start < start && end < v->end;
+}
+
 int check_range(uvaddr_t start, u64 len, uvaddr_t *end)
 {
     if (!IS_ALIGNED(start, PAGE_SIZE) || start > USER_TOP || len > USER_TOP)
@@ -188,15 +234,12 @@ int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t 
     pmap_zap(&as->pmap, start, end, free_tables, &batch);
     tlb_batch_finish(&batch);
 
-    u64 committed = 0;
+    u64 committed = as->pages_committed;
     v = vma_find_next(&as->vmas, start);
     while (v && v->start < end) {
         struct vma *next = v->end < end ? vma_next(v) : NULL;
         uvaddr_t from = MAX(v->start, start), to = MIN(v->end, end);
-        u64 pages = (to - from) >> PAGE_SHIFT;
-        as->pages_mapped -= pages;
-        if (v->flags & VMA_ACCOUNT)
-            committed += pages;
+        book_pages(as, v->flags, -(s64)((to - from) >> PAGE_SHIFT));
         if (v->start < from) {
             vma_set_bounds(&as->vmas, v, v->start, from);
         } else if (to < v->end) {
@@ -207,8 +250,7 @@ int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t 
         }
         v = next;
     }
-    as->pages_committed -= committed;
-    commit_uncharge(committed);
+    commit_uncharge(committed - as->pages_committed);
     return 0;
 }
 
@@ -223,7 +265,9 @@ int aspace_unmap(struct aspace *as, uvaddr_t start, u64 length)
     if (r < 0)
         return r;
     write_lock(&as->lock);
-    r = unmap_locked(as, &op, start, end, true);
+    r = check_map_count(as, hole_adds(as, start, end));
+    if (r == 0)
+        r = unmap_locked(as, &op, start, end, true);
     write_unlock(&as->lock);
     map_op_end(&op);
     return r;
@@ -258,14 +302,16 @@ static int choose_address(struct aspace *as, const struct map_request *req, u64 
     return 0;
 }
 
-static unsigned vma_flags_of(const struct map_request *req)
+static unsigned vma_flags_of(const struct aspace *as, const struct map_request *req)
 {
     unsigned flags = req->vma_flags;
+    if (!(flags & VMA_SPECIAL))
+        flags |= as->lock_future;
     if ((req->flags & MAP_TYPE) != MAP_PRIVATE)
         flags |= VMA_SHARED;
     if (req->flags & MAP_GROWSDOWN)
         flags |= VMA_GROWSDOWN;
-    if (req->flags & MAP_NORESERVE)
+    if ((req->flags & MAP_NORESERVE) && !commit_is_strict())
         flags |= VMA_NORESERVE;
     if (req->flags & MAP_LOCKED)
         flags |= VMA_LOCKED;
@@ -274,8 +320,7 @@ static unsigned vma_flags_of(const struct map_request *req)
     return flags;
 }
 
-/* Pages of [start, end) that are mapped now and will be replaced. */
-static u64 mapped_pages(struct aspace *as, uvaddr_t start, uvaddr_t end)
+u64 mapped_pages(struct aspace *as, uvaddr_t start, uvaddr_t end)
 {
     u64 pages = 0;
     for (struct vma *v = vma_find_next(&as->vmas, start); v && v->start < end; v = vma_next(v))
@@ -283,18 +328,27 @@ static u64 mapped_pages(struct aspace *as, uvaddr_t start, uvaddr_t end)
     return pages;
 }
 
-/* Limits and the commit charge for @len new bytes at @at. => Write lock held. */
-static int admit(struct aspace *as, uvaddr_t at, u64 len, unsigned vma_flags)
+int admit_pages(struct aspace *as, unsigned vma_flags, u64 pages, u64 replaced)
 {
-    u64 pages = len >> PAGE_SHIFT;
-    u64 after = as->pages_mapped + pages - mapped_pages(as, at, at + len);
-    if (after > as->as_limit >> PAGE_SHIFT)
+    if ((vma_flags & VMA_LOCKED) && as->pages_locked + pages > lock_limit_user() >> PAGE_SHIFT)
+        return -EAGAIN;
+    if (as->pages_mapped + pages - replaced > as->as_limit >> PAGE_SHIFT)
         return -ENOMEM;
     if (!(vma_flags & VMA_ACCOUNT))
         return 0;
-    if (as->pages_committed + pages > as->data_limit >> PAGE_SHIFT)
+    if (!(vma_flags & VMA_GROWSDOWN) && as->pages_committed + pages > as->data_limit >> PAGE_SHIFT)
         return -ENOMEM;
     return commit_charge(pages);
+}
+
+void book_pages(struct aspace *as, unsigned vma_flags, s64 pages)
+{
+    as->pages_mapped += (u64)pages;
+    as->peak_mapped = MAX(as->peak_mapped, as->pages_mapped);
+    if (vma_flags & VMA_ACCOUNT)
+        as->pages_committed += (u64)pages;
+    if (vma_flags & VMA_LOCKED)
+        as->pages_locked += (u64)pages;
 }
 
 /* Puts the new mapping in place, as a vma or as a part of a neighbour that it continues;
@@ -324,11 +378,7 @@ static void insert_mapping(struct aspace *as, struct map_op *op, const struct ma
         vma_attach(v);
         vma_insert(&as->vmas, v);
     }
-    u64 pages = len >> PAGE_SHIFT;
-    as->pages_mapped += pages;
-    as->peak_mapped = MAX(as->peak_mapped, as->pages_mapped);
-    if (vma_flags & VMA_ACCOUNT)
-        as->pages_committed += pages;
+    book_pages(as, vma_flags, (s64)(len >> PAGE_SHIFT));
 }
 
 /* => Write lock held, a spare, and one more for MAP_FIXED. */
@@ -337,14 +387,17 @@ static int map_locked(struct aspace *as, struct map_op *op, const struct map_req
 {
     uvaddr_t at;
     int r = choose_address(as, req, len, &at);
+    if (r == 0)
+        r = check_map_count(as, 1 + hole_adds(as, at, at + len));
     if (r < 0)
         return r;
-    unsigned flags = vma_flags_of(req);
+    unsigned flags = vma_flags_of(as, req);
     bool replaces = req->flags & MAP_FIXED;
     if (replaces)
         r = pmap_own_borders(&as->pmap, at, at + len);
     if (r == 0)
-        r = admit(as, at, len, flags);
+        r = admit_pages(as, flags, len >> PAGE_SHIFT,
+                        replaces ? mapped_pages(as, at, at + len) : 0);
     if (r < 0)
         return r;
     if (replaces)
@@ -365,10 +418,25 @@ static int map_object(struct aspace *as, const struct map_request *req, u64 len,
     r = map_locked(as, &op, req, len, out);
     write_unlock(&as->lock);
     map_op_end(&op);
-    bool fill = (req->flags & (MAP_POPULATE | MAP_LOCKED)) || (!vm_lazy && !req->object);
-    if (r == 0 && fill && req->prot)
-        populate_range(as, *out, *out + len,
-                       (req->prot & PROT_W) && (req->flags & MAP_TYPE) == MAP_PRIVATE);
+    if (r < 0)
+        return r;
+    if ((req->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE || (!vm_lazy && !req->object))
+        (void)populate_range(as, *out, *out + len, 0);
+    else if ((req->flags & MAP_LOCKED) || READ_ONCE(as->lock_future))
+        (void)populate_range(as, *out, *out + len, VMA_LOCKED);
+    return 0;
+}
+
+/* aspace_map() of a shared object: its seal may forbid those who write. */
+static int map_shared(struct aspace *as, const struct map_request *req, u64 len, uvaddr_t *out)
+{
+    bool writer = !req->max_prot || (req->max_prot & PROT_W);
+    int r = writer ? object_allow_writer(req->object) : 0;
+    if (r < 0)
+        return r;
+    r = map_object(as, req, len, out);
+    if (writer)
+        object_writer_gone(req->object);
     return r;
 }
 
@@ -376,18 +444,25 @@ int aspace_map(struct aspace *as, const struct map_request *req, uvaddr_t *out)
 {
     unsigned type = req->flags & MAP_TYPE;
     if (req->length == 0 || !IS_ALIGNED(req->offset, PAGE_SIZE) ||
-        (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
+        (type != MAP_SHARED && type != MAP_PRIVATE &&
+         !(type == MAP_SHARED_VALIDATE && req->object)) ||
+        ((req->flags & MAP_GROWSDOWN) && (type != MAP_PRIVATE || req->object)))
         return -EINVAL;
+    if ((req->flags & MAP_LOCKED) && lock_limit_user() == 0)
+        return -EPERM;
     if (req->length > USER_TOP)
         return -ENOMEM;
     u64 len = PAGE_UP(req->length);
     if (req->object && req->offset + len < req->offset)
         return -EOVERFLOW;
-    if (type == MAP_PRIVATE || req->object)
+    if (type == MAP_PRIVATE)
         return map_object(as, req, len, out);
+    if (req->object)
+        return map_shared(as, req, len, out);
 
     struct map_request shared = *req;
-    int r = anon_object_create(len, &shared.object);
+    bool reserve = !(req->flags & MAP_NORESERVE) || commit_is_strict();
+    int r = anon_object_create(len, reserve, &shared.object);
     if (r < 0)
         return r;
     shared.offset = 0;
@@ -460,7 +535,7 @@ uvaddr_t aspace_brk(struct aspace *as, uvaddr_t brk, u64 data_limit)
     brk = as->brk;
     write_unlock(&as->lock);
     map_op_end(&op);
-    if (grown && !vm_lazy)
-        populate_range(as, old_end, new_end, true);
+    if (grown)
+        (void)populate_range(as, old_end, new_end, vm_lazy ? VMA_LOCKED : 0);
     return brk;
 }

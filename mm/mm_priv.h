@@ -241,6 +241,24 @@ void vma_join_range(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr
  * pmap_own_borders(). */
 int unmap_locked(struct aspace *as, struct map_op *op, uvaddr_t start, uvaddr_t end,
                  bool free_tables);
+/* Sets and clears flags other than VMA_ACCOUNT and VMA_SHARED. */
+void vma_change_flags(struct vma *v, u32 set, u32 clear);
+void vma_name_put(struct vma_name *name); /* NULL is allowed */
+/* Vmas that vma_isolate() would add. */
+unsigned vma_cuts(struct aspace *as, uvaddr_t start, uvaddr_t end);
+/* Vmas that unmapping [start, end) adds: a hole in the middle of one makes it two. */
+unsigned hole_adds(struct aspace *as, uvaddr_t start, uvaddr_t end);
+/* 0, -ENOMEM: @more vmas would be more than vm.max_map_count. */
+int check_map_count(struct aspace *as, unsigned more);
+/* Pages of [start, end) that are mapped. */
+u64 mapped_pages(struct aspace *as, uvaddr_t start, uvaddr_t end);
+/*
+ * Limits and the commit charge for @pages new pages of a vma with @vma_flags, of which @replaced
+ * take the place of mapped ones. 0, -ENOMEM, -EAGAIN (RLIMIT_MEMLOCK). => Write lock held.
+ */
+int admit_pages(struct aspace *as, unsigned vma_flags, u64 pages, u64 replaced);
+/* The address space has @pages more (or fewer) of a vma with @vma_flags. => Write lock held. */
+void book_pages(struct aspace *as, unsigned vma_flags, s64 pages);
 /* 0 or -ENOMEM: no hole in [start, end). */
 int range_is_mapped(struct aspace *as, uvaddr_t start, uvaddr_t end);
 /* Free range of @len bytes for mmap; @hint is honoured when it is free. */
@@ -248,16 +266,33 @@ int find_free_range(struct aspace *as, uvaddr_t hint, u64 len, uvaddr_t *out);
 /* Checks a page-aligned user range; @len is rounded up. Returns 0 and the end, or -EINVAL. */
 int check_range(uvaddr_t start, u64 len, uvaddr_t *end);
 
+static inline s64 vma_pages(const struct vma *v)
+{
+    return (s64)((v->end - v->start) >> PAGE_SHIFT);
+}
+
 /* Private, writable, and counted against the commit limit. */
 static inline bool vma_is_accountable(unsigned prot, unsigned vma_flags)
 {
-    return (prot & PROT_W) && !(vma_flags & (VMA_SHARED | VMA_SPECIAL));
+    return (prot & PROT_W) && !(vma_flags & (VMA_SHARED | VMA_SPECIAL | VMA_NORESERVE));
 }
 
-/* ---- fault.c ---- */
+/* Counts in object->writers. */
+static inline bool vma_may_write_object(const struct vma *v)
+{
+    return v->object && (v->flags & VMA_SHARED) && (v->max_prot & PROT_W);
+}
 
-/* Faults in [start, end) of a mapped range, as MAP_POPULATE does. Errors are not reported. */
-void populate_range(struct aspace *as, uvaddr_t start, uvaddr_t end, bool write);
+/* ---- mlock.c ---- */
+
+/*
+ * Faults in what is mapped of [start, end), writable private pages for writing, in vmas that have
+ * all of @flags and not VMA_LOCKONFAULT. Goes on after errors; returns the first: -EACCES (no
+ * access is allowed), what vm_fault() says, or at once -ERESTARTNOINTR. => No locks held.
+ */
+int populate_range(struct aspace *as, uvaddr_t start, uvaddr_t end, u32 flags);
+
+/* ---- fault.c ---- */
 
 /* Protection in the machine's terms: it knows no write without read. */
 static inline unsigned entry_prot(unsigned prot)

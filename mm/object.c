@@ -38,7 +38,7 @@ void object_init(struct vm_object *o, const struct vm_object_ops *ops, unsigned 
 void object_fini(struct vm_object *o)
 {
     debug_assert(list_empty(&o->vmas));
-    object_drop_from(o, 0);
+    object_drop_range(o, 0, ~0UL);
     writeback_forget(o);
     assert(o->nr_pages == 0 && o->nr_dirty == 0);
 }
@@ -261,6 +261,27 @@ void object_set_error(struct vm_object *o, int error)
 {
     int none = 0;
     (void)atomic_cas(&o->error, &none, error);
+}
+
+int object_allow_writer(struct vm_object *o)
+{
+    s32 old = READ_ONCE(o->writers);
+    do {
+        if (old < 0)
+            return -EPERM;
+    } while (!atomic_cas(&o->writers, &old, old + 1));
+    return 0;
+}
+
+void object_writer_gone(struct vm_object *o)
+{
+    (void)atomic_sub(&o->writers, 1);
+}
+
+int object_deny_writers(struct vm_object *o)
+{
+    s32 none = 0;
+    return atomic_cas(&o->writers, &none, -1) || none < 0 ? 0 : -EBUSY;
 }
 
 u64 object_drop_clean(struct vm_object *o, u64 first, u64 last)

@@ -41,15 +41,18 @@ bool object_begin_writeback(struct vm_object *o, struct page *page, u32 epoch_fl
 /* Takes the tag off a page whose writeback has ended. The tag is a hint that outlives the I/O,
  * because that ends in interrupt context, where o->lock may not be taken. */
 void object_forget_writeback(struct vm_object *o, struct page *page);
-/* Drops every page from @first on: unmapped, I/O waited for. */
-void object_drop_from(struct vm_object *o, u64 first);
+/* A locked mapping covers page @index (mm/mlock.c). */
+bool object_is_locked(struct vm_object *o, u64 index);
+/* Drops the pages [first, last]: unmapped, I/O waited for. */
+void object_drop_range(struct vm_object *o, u64 first, u64 last);
 
 /* readahead.c: which pages to read next. */
 struct ra_plan {
     u64 start;
     unsigned count;
-    u64 marker; /* page whose first touch starts the next window; ~0: none */
+    u64 marker; /* page whose first touch starts the next window, or NO_MARKER */
 };
+#define NO_MARKER (~0UL)
 /* Page @index is missing: plans a window that begins with it. @ra may be NULL. */
 void readahead_miss(struct readahead *ra, u64 index, struct ra_plan *plan);
 /* The marked page @index was touched: plans the next window. False when there is none. */

@@ -69,6 +69,18 @@ static int read_planned(struct vm_object *o, const struct ra_plan *plan, struct 
     return r;
 }
 
+void object_readahead(struct vm_object *o, u64 first, u64 n)
+{
+    u64 end = MIN(object_pages(o), n < ~0UL - first ? first + n : ~0UL);
+    if (o->flags & OBJECT_NO_WRITEBACK)
+        return;
+    for (; first < end; first += READAHEAD_MAX) {
+        struct ra_plan plan = {
+            .start = first, .count = MIN(end - first, READAHEAD_MAX), .marker = NO_MARKER};
+        (void)read_planned(o, &plan, NULL);
+    }
+}
+
 /* A page of zeroes at @index of an object without backing store. As read_planned(). */
 static int make_zero_page(struct vm_object *o, u64 index, struct page **out)
 {

@@ -1,4 +1,6 @@
 /* mprotect: new permissions for a range, in the vmas and in the entries that exist. */
+#include <linux/mman.h>
+
 #include "core/errno.h"
 #include "mm/mm_priv.h"
 
@@ -43,9 +45,21 @@ static void protect_locked(struct aspace *as, struct map_op *op, uvaddr_t start,
     vma_join_range(as, op, start, end);
 }
 
+/* PROT_GROWSDOWN: the range begins where the stack that contains *@start does. */
+static int stack_start(struct aspace *as, uvaddr_t *start)
+{
+    const struct vma *v = vma_find(&as->vmas, *start);
+    if (!v)
+        return -ENOMEM;
+    *start = v->start;
+    return v->flags & VMA_GROWSDOWN ? 0 : -EINVAL;
+}
+
 int aspace_protect(struct aspace *as, uvaddr_t start, u64 length, unsigned prot)
 {
     uvaddr_t end;
+    bool grows_down = prot & PROT_GROWSDOWN;
+    prot &= PROT_R | PROT_W | PROT_X;
     int r = check_range(start, length, &end);
     if (r < 0)
         return IS_ALIGNED(start, PAGE_SIZE) ? -ENOMEM : r;
@@ -56,12 +70,17 @@ int aspace_protect(struct aspace *as, uvaddr_t start, u64 length, unsigned prot)
     if (r < 0)
         return r;
     write_lock(&as->lock);
-    u64 charge;
-    r = check_permitted(as, start, end, prot, &charge);
+    u64 charge = 0;
+    if (grows_down)
+        r = stack_start(as, &start);
+    if (r == 0)
+        r = check_permitted(as, start, end, prot, &charge);
+    if (r == 0)
+        r = check_map_count(as, vma_cuts(as, start, end));
     if (r == 0)
         r = pmap_own(&as->pmap, start, end);
     if (r == 0 && charge)
-        r = commit_charge(charge);
+        r = admit_pages(as, VMA_ACCOUNT, charge, charge);
     if (r == 0) {
         as->pages_committed += charge;
         protect_locked(as, &op, start, end, prot);

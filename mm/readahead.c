@@ -16,7 +16,6 @@
 
 #define FIRST_WINDOW 16     /* pages */
 #define NEVER_READ   (~0UL) /* ->prev_index of a reader's first page */
-#define NO_MARKER    (~0UL)
 
 void readahead_init(struct readahead *ra)
 {

@@ -161,9 +161,31 @@ static bool reclaim_candidate(struct page *page)
         writeback_kick();
         return false;
     }
-    if (READ_ONCE(page->mapped) > 0)
+    if (READ_ONCE(page->mapped) > 0) {
+        if (object_is_locked(o, page->index))
+            return false;
         rmap_unmap_all(page);
+    }
     return object_remove_unused(o, page);
+}
+
+void lru_deactivate(struct page *page)
+{
+    if (!page_trylock(page))
+        return;
+    (void)test_and_clear_used(page);
+    if (page->object)
+        lru_move(page, false);
+    page_unlock(page);
+}
+
+void reclaim_page(struct page *page)
+{
+    if (!page_trylock(page))
+        return;
+    (void)test_and_clear_used(page);
+    (void)reclaim_candidate(page);
+    page_unlock(page);
 }
 
 /* --- rounds --- */

@@ -14,6 +14,10 @@ static inline void lru_touch(struct page *page)
     else if (!page_flag(page, PG_REFERENCED))
         page_flag_set(page, PG_REFERENCED);
 }
+/* madvise: @page, of which the caller has a reference, becomes a candidate (MADV_COLD), or is
+ * dropped if it is clean and not locked (MADV_PAGEOUT). */
+void lru_deactivate(struct page *page);
+void reclaim_page(struct page *page);
 void pagedaemon_start(void);
 /* Sleeps until the pagedaemon has made progress, at most until @deadline. */
 void reclaim_wait(u64 deadline);

@@ -74,7 +74,7 @@ bool super_eligible(const struct vma *v, uvaddr_t va)
 {
     uvaddr_t start = ALIGN_DOWN(va, PT_SPAN(1));
     bool anon = !v->object || ((v->flags & VMA_SHARED) && (v->object->flags & OBJECT_NO_WRITEBACK));
-    return vm_thp != THP_NEVER && anon && (v->prot & PROT_W) &&
+    return vm_thp != THP_NEVER && !v->aspace->no_superpages && anon && (v->prot & PROT_W) &&
            !(v->flags & (VMA_SPECIAL | VMA_NOHUGE | VMA_GROWSDOWN)) && start >= v->start &&
            start + PT_SPAN(1) <= v->end;
 }

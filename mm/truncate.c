@@ -29,15 +29,43 @@ static void drop_page(struct vm_object *o, struct page *page)
     page_unlock(page);
 }
 
-void object_drop_from(struct vm_object *o, u64 first)
+void object_drop_range(struct vm_object *o, u64 first, u64 last)
 {
     struct page *page;
-    for (u64 index = first; (page = object_next(o, &index, ~0UL)); index++) {
+    for (u64 index = first; (page = object_next(o, &index, last)); index++) {
         drop_page(o, page);
         page_put(page);
-        if (index == ~0UL)
+        if (index == last)
             return;
     }
+}
+
+/* Zeroes bytes [from, to) of the page at @index, if there is one. */
+static void zero_part(struct vm_object *o, u64 index, size_t from, size_t to)
+{
+    struct page *page = from < to ? object_find(o, index) : NULL;
+    if (!page)
+        return;
+    page_lock(page);
+    if (page->object == o)
+        memset((u8 *)page_to_virt(page) + from, 0, to - from);
+    page_unlock(page);
+    page_put(page);
+}
+
+void object_punch(struct vm_object *o, u64 start, u64 end)
+{
+    debug_assert(o->flags & OBJECT_NO_WRITEBACK);
+    u64 first = DIV_UP(start, PAGE_SIZE), behind = end >> PAGE_SHIFT;
+    if (behind < first) { /* within one page */
+        zero_part(o, behind, start % PAGE_SIZE, end % PAGE_SIZE);
+        return;
+    }
+    if (start % PAGE_SIZE)
+        zero_part(o, first - 1, start % PAGE_SIZE, PAGE_SIZE);
+    zero_part(o, behind, 0, end % PAGE_SIZE);
+    if (first < behind)
+        object_drop_range(o, first, behind - 1);
 }
 
 static bool is_zero(const u8 *p, size_t n)
@@ -87,7 +115,7 @@ void object_set_size(struct vm_object *o, u64 size)
     u64 first = DIV_UP(size, PAGE_SIZE);
     if (mapped)
         aspace_unmap_object(o, first, ~0UL >> PAGE_SHIFT);
-    object_drop_from(o, first);
+    object_drop_range(o, first, ~0UL);
     if (last) {
         page_lock(last);
         if (last->object == o)

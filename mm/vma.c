@@ -19,6 +19,7 @@
 
 #include "core/errno.h"
 #include "core/panic.h"
+#include "lib/string.h"
 
 static inline struct vma *vma_of(struct rb_node *node)
 {
@@ -177,9 +178,15 @@ void vma_split(struct vma_tree *t, struct vma *v, u64 addr, struct vma *upper)
     upper->object = v->object;
     upper->file = v->file;
     upper->offset = v->offset + (addr - v->start);
+    upper->name = v->name;
     upper->aspace = v->aspace;
     v->end = addr; /* the successor's gap follows from vma_insert() */
     vma_insert(t, upper);
+}
+
+static bool same_name(const struct vma_name *a, const struct vma_name *b)
+{
+    return a == b || (a && b && strcmp(a->text, b->text) == 0);
 }
 
 bool vma_can_merge(const struct vma *a, const struct vma *b)
@@ -188,7 +195,7 @@ bool vma_can_merge(const struct vma *a, const struct vma *b)
         (a->flags & (VMA_SPECIAL | VMA_GROWSDOWN)) != 0)
         return false;
     if (a->prot != b->prot || a->max_prot != b->max_prot || a->object != b->object ||
-        a->file != b->file || a->aspace != b->aspace)
+        a->file != b->file || a->aspace != b->aspace || !same_name(a->name, b->name))
         return false;
     return !a->object || a->offset + (a->end - a->start) == b->offset;
 }

@@ -65,7 +65,10 @@ static int copy_resources(struct uthread *t, struct uthread *self, u64 flags)
         aspace_get(t->thread.aspace = self->thread.aspace);
         return 0;
     }
-    return aspace_fork(self->thread.aspace, &t->thread.aspace);
+    int r = aspace_fork(self->thread.aspace, &t->thread.aspace);
+    if (r == 0)
+        t->thread.aspace->no_superpages = self->thread.aspace->no_superpages;
+    return r;
 }
 
 /* What a thread inherits that needs no allocation. */

@@ -205,6 +205,7 @@ static int create_aspace(struct exec *x)
     as->stack_limit = rlimit_current(RLIMIT_STACK);
     as->as_limit = rlimit_current(RLIMIT_AS);
     as->data_limit = rlimit_current(RLIMIT_DATA);
+    as->no_superpages = thread_self()->aspace && thread_self()->aspace->no_superpages;
     as->vdso = as->stack_top = VDSO_TOP - vdso_code_size() - VDSO_DATA_SIZE;
     as->mmap_top = PAGE_DOWN(as->stack_top - stack_gap(as->stack_limit));
     return 0;

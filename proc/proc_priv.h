@@ -7,9 +7,6 @@
 #include "proc/fdtable.h"
 #include "proc/process.h"
 
-/* Restart the call after the handler, whatever SA_RESTART says. */
-#define ERESTARTNOINTR 513
-
 /* A number in use. Legend: all t (process_tree_lock), nr constant. */
 struct pid {
     s32 nr;

@@ -13,6 +13,7 @@
 #include <linux/stat.h>
 
 #include "dev/devno.h"
+#include "lib/fmt.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
@@ -30,7 +31,7 @@ static const char *special_name(const struct vma *v)
 {
     if (v->flags & VMA_VDSO)
         return v->prot & PROT_X ? "[vdso]" : "[vvar]";
-    if (v->flags & VMA_GROWSDOWN)
+    if (v->start <= v->aspace->stack_top && v->end >= v->aspace->stack_top)
         return "[stack]";
     if (is_heap(v))
         return "[heap]";
@@ -49,6 +50,10 @@ void procfs_show_vma(struct seq *s, const struct vma *v, char *buf)
                v->prot & PROT_R ? 'r' : '-', v->prot & PROT_W ? 'w' : '-',
                v->prot & PROT_X ? 'x' : '-', v->flags & VMA_SHARED ? 's' : 'p', o ? v->offset : 0,
                devno_major((u32)dev), devno_minor((u32)dev), ino);
+    if (!name && v->name) {
+        snprintf(buf, PATH_MAX, o ? "[anon_shmem:%s]" : "[anon:%s]", v->name->text);
+        name = buf;
+    }
     if (!name && o && o->ops->name) {
         buf[0] = '\0';
         o->ops->name(o, v->file, buf, PATH_MAX);

@@ -80,14 +80,15 @@ static void show_flags(struct seq *s, const struct vma *v)
         bool set;
         const char *text;
     } flags[] = {
-        {v->prot & PROT_R, "rd "},          {v->prot & PROT_W, "wr "},
-        {v->prot & PROT_X, "ex "},          {v->flags & VMA_SHARED, "sh "},
-        {v->max_prot & PROT_R, "mr "},      {v->max_prot & PROT_W, "mw "},
-        {v->max_prot & PROT_X, "me "},      {v->flags & VMA_GROWSDOWN, "gd "},
-        {v->flags & VMA_LOCKED, "lo "},     {v->flags & VMA_SEQ, "sr "},
-        {v->flags & VMA_RAND, "rr "},       {v->flags & VMA_DONTFORK, "dc "},
-        {v->flags & VMA_ACCOUNT, "ac "},    {v->flags & VMA_NORESERVE, "nr "},
-        {v->flags & VMA_WIPEONFORK, "wf "}, {v->flags & VMA_HUGE, "hg "},
+        {v->prot & PROT_R, "rd "},         {v->prot & PROT_W, "wr "},
+        {v->prot & PROT_X, "ex "},         {v->flags & VMA_SHARED, "sh "},
+        {v->max_prot & PROT_R, "mr "},     {v->max_prot & PROT_W, "mw "},
+        {v->max_prot & PROT_X, "me "},     {v->flags & VMA_GROWSDOWN, "gd "},
+        {v->flags & VMA_LOCKED, "lo "},    {v->flags & VMA_LOCKONFAULT, "lf "},
+        {v->flags & VMA_SEQ, "sr "},       {v->flags & VMA_RAND, "rr "},
+        {v->flags & VMA_DONTFORK, "dc "},  {v->flags & VMA_ACCOUNT, "ac "},
+        {v->flags & VMA_NORESERVE, "nr "}, {v->flags & VMA_WIPEONFORK, "wf "},
+        {v->flags & VMA_DONTDUMP, "dd "},  {v->flags & VMA_HUGE, "hg "},
         {v->flags & VMA_NOHUGE, "nh "},
     };
     seq_puts(s, "VmFlags: ");

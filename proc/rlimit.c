@@ -30,6 +30,11 @@ u64 rlimit_current(unsigned which)
     return READ_ONCE(process_self()->limits[which].soft);
 }
 
+u64 lock_limit_user(void)
+{
+    return capable(CAP_IPC_LOCK) ? RLIMIT_UNLIMITED : rlimit_current(RLIMIT_MEMLOCK);
+}
+
 /* RLIMIT_FSIZE, for fs/. Kernel threads have no limits. */
 static u64 file_size_limit(void)
 {

@@ -157,4 +157,7 @@ long sys_madvise(uvaddr_t addr, u64 len, int advice);
 long sys_mlock(uvaddr_t addr, u64 len);
 long sys_mlock2(uvaddr_t addr, u64 len, unsigned flags);
 long sys_munlock(uvaddr_t addr, u64 len);
+long sys_mlockall(unsigned flags);
+long sys_munlockall(void);
+long sys_memfd_create(uvaddr_t name, unsigned flags);
 long sys_membarrier(int cmd, unsigned flags, int cpu);

@@ -1,6 +1,7 @@
 /* Descriptors: open, close, duplicate, control. */
 #include "core/poll.h"
 #include "fs/pipe.h"
+#include "fs/tmpfs.h"
 #include "proc/clone.h"
 #include "syscall/syscall_priv.h"
 
@@ -111,6 +112,10 @@ static long fcntl_file(struct file *f, unsigned cmd, u64 arg)
         return fcntl_lock(f, cmd, arg);
     case F_GETOWN:
         return f->owner_pid;
+    case F_ADD_SEALS:
+        return memfd_add_seals(f, arg);
+    case F_GET_SEALS:
+        return memfd_get_seals(f);
     case F_SETPIPE_SZ:
         return pipe_set_size(f, arg);
     case F_GETPIPE_SZ:

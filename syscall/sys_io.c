@@ -4,7 +4,9 @@
 #include "syscall/syscall_priv.h"
 
 /* One transfer is at most this long, as on Linux. */
-#define RW_MAX (INT32_MAX & PAGE_MASK)
+#define RW_MAX             (INT32_MAX & PAGE_MASK)
+/* One readahead(2) starts at most this much. */
+#define READAHEAD_CALL_MAX (2UL << 20)
 
 /* A write that found its pipe or socket closed also raises SIGPIPE. */
 static long written(long r)
@@ -400,14 +402,8 @@ long sys_readahead(int fd, s64 offset, u64 count)
         return -EBADF;
     if (!S_ISTYPE(f.file->inode, 0100000) || offset < 0)
         return -EINVAL;
-    struct readahead ra;
-    readahead_init(&ra);
-    u64 end = MIN(offset + MIN(count, (u64)2 << 20), inode_size(f.file->inode));
-    for (u64 at = PAGE_DOWN((u64)offset); at < end && !signal_pending(); at += PAGE_SIZE) {
-        struct page *page;
-        if (object_get_page(&f.file->inode->object, at >> PAGE_SHIFT, &ra, &page) < 0)
-            break;
-        page_put(page);
-    }
+    u64 first = (u64)offset >> PAGE_SHIFT;
+    object_readahead(&f.file->inode->object, first,
+                     DIV_UP(MIN(count, READAHEAD_CALL_MAX), PAGE_SIZE));
     return 0;
 }

@@ -251,6 +251,24 @@ static long prctl_name(int option, uvaddr_t addr)
     return 0;
 }
 
+static bool is_name_char(char c)
+{
+    return c >= ' ' && c < 0x7f && !strchr("\\`$[]", c);
+}
+
+/* prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, ...) */
+static long prctl_vma_name(uvaddr_t start, u64 length, uvaddr_t addr)
+{
+    char name[VMA_NAME_SIZE];
+    ssize_t n = addr ? copy_string_from_user(name, addr, sizeof(name)) : 0;
+    if (n < 0)
+        return n == -EFAULT ? n : -EINVAL;
+    for (ssize_t i = 0; i < n; i++)
+        if (!is_name_char(name[i]))
+            return -EINVAL;
+    return aspace_name(thread_self()->aspace, start, length, addr ? name : NULL);
+}
+
 long sys_prctl(int option, u64 a2, u64 a3, u64 a4, u64 a5)
 {
     struct process *p = process_self();
@@ -285,6 +303,15 @@ long sys_prctl(int option, u64 a2, u64 a3, u64 a4, u64 a5)
         return a2 >= CAP_COUNT ? -EINVAL : (long)(cred_current()->cap_bounding >> a2 & 1);
     case PR_CAPBSET_DROP:
         return identity_drop_bounding(a2);
+    case PR_SET_VMA:
+        return a2 == PR_SET_VMA_ANON_NAME ? prctl_vma_name(a3, a4, a5) : -EINVAL;
+    case PR_SET_THP_DISABLE:
+        if (a3 || a4 || a5)
+            return -EINVAL;
+        WRITE_ONCE(thread_self()->aspace->no_superpages, a2 != 0);
+        return 0;
+    case PR_GET_THP_DISABLE:
+        return a2 || a3 || a4 || a5 ? -EINVAL : READ_ONCE(thread_self()->aspace->no_superpages);
     case PR_GET_TID_ADDRESS:
         return PUT_USER(a2, uthread_self()->clear_child_tid);
     default:

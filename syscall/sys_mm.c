@@ -1,9 +1,9 @@
 /* Memory calls. */
-#include <linux/capability.h>
+#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <linux/resource.h>
 
-#include "fs/cred.h"
+#include "fs/tmpfs.h"
 #include "syscall/syscall_priv.h"
 
 #define MMAP_FLAGS                                                                           \
@@ -32,6 +32,11 @@ static int mmap_file(struct map_request *req, struct file *f)
             return -EPERM;
         req->max_prot &= ~PROT_X;
     }
+    if (shared && (READ_ONCE(f->inode->seals) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))) {
+        if (req->prot & PROT_W)
+            return -EPERM;
+        req->max_prot &= ~PROT_W;
+    }
     if (req->offset + req->length < req->offset)
         return -EOVERFLOW;
     int r = file_mmap(f, req->offset + req->length, shared, &req->object);
@@ -46,8 +51,7 @@ long sys_mmap(uvaddr_t addr, u64 len, unsigned prot, unsigned flags, int fd, u64
         .addr = addr, .length = len, .prot = prot, .flags = flags, .offset = offset};
     uvaddr_t at;
     int r;
-    if ((prot & ~(PROT_R | PROT_W | PROT_X | PROT_GROWSDOWN)) || !IS_ALIGNED(offset, PAGE_SIZE) ||
-        len == 0)
+    if (!IS_ALIGNED(offset, PAGE_SIZE) || len == 0)
         return -EINVAL;
     if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & ~MMAP_FLAGS))
         return -EOPNOTSUPP;
@@ -78,7 +82,7 @@ long sys_munmap(uvaddr_t addr, u64 len)
 
 long sys_mprotect(uvaddr_t addr, u64 len, unsigned prot)
 {
-    if (prot & ~(PROT_R | PROT_W | PROT_X))
+    if (prot & ~(PROT_R | PROT_W | PROT_X | PROT_SEM | PROT_GROWSDOWN))
         return -EINVAL;
     return aspace_protect(self_aspace(), addr, len, prot);
 }
@@ -88,6 +92,25 @@ long sys_mremap(uvaddr_t old, u64 old_len, u64 new_len, unsigned flags, uvaddr_t
     uvaddr_t at;
     int r = aspace_remap(self_aspace(), old, old_len, new_len, flags, new_addr, &at);
     return r < 0 ? r : (long)at;
+}
+
+/* <linux/memfd.h>, Linux 6.3 */
+#define MFD_NOEXEC_SEAL 8u
+#define MFD_EXEC        16u
+#define MFD_FLAGS       (MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC)
+
+long sys_memfd_create(uvaddr_t addr, unsigned flags)
+{
+    char name[MEMFD_NAME_MAX + 1];
+    struct file *file;
+    if ((flags & ~MFD_FLAGS) ||
+        (flags & (MFD_NOEXEC_SEAL | MFD_EXEC)) == (MFD_NOEXEC_SEAL | MFD_EXEC))
+        return -EINVAL;
+    ssize_t n = copy_string_from_user(name, addr, sizeof(name));
+    if (n < 0)
+        return n == -EFAULT ? n : -EINVAL;
+    int r = memfd_create(name, flags, &file);
+    return r < 0 ? r : fd_open(file, flags & MFD_CLOEXEC ? O_CLOEXEC : 0);
 }
 
 long sys_brk(uvaddr_t brk)
@@ -112,10 +135,9 @@ long sys_madvise(uvaddr_t addr, u64 len, int advice)
 
 long sys_mlock2(uvaddr_t addr, u64 len, unsigned flags)
 {
-    if (flags & ~1u) /* MLOCK_ONFAULT */
+    if (flags & ~MLOCK_ONFAULT)
         return -EINVAL;
-    u64 limit = capable(CAP_IPC_LOCK) ? ~0UL : rlimit_current(RLIMIT_MEMLOCK);
-    return aspace_lock_range(self_aspace(), addr, len, true, limit);
+    return aspace_lock(self_aspace(), addr, len, flags ? VMA_LOCK_FLAGS : VMA_LOCKED);
 }
 
 long sys_mlock(uvaddr_t addr, u64 len)
@@ -125,5 +147,19 @@ long sys_mlock(uvaddr_t addr, u64 len)
 
 long sys_munlock(uvaddr_t addr, u64 len)
 {
-    return aspace_lock_range(self_aspace(), addr, len, false, ~0UL);
+    return aspace_lock(self_aspace(), addr, len, 0);
+}
+
+long sys_mlockall(unsigned flags)
+{
+    if (flags == 0 || flags == MCL_ONFAULT ||
+        (flags & ~(unsigned)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)))
+        return -EINVAL;
+    u32 lock = flags & MCL_ONFAULT ? VMA_LOCK_FLAGS : VMA_LOCKED;
+    return aspace_lock_all(self_aspace(), flags & MCL_CURRENT, lock, flags & MCL_FUTURE ? lock : 0);
+}
+
+long sys_munlockall(void)
+{
+    return aspace_lock_all(self_aspace(), true, 0, 0);
 }

@@ -23,28 +23,24 @@ PARTLY = {
     "clock_getres": "alarm clocks, clocks of devices",
     "clock_gettime": "alarm clocks, clocks of devices",
     "clock_nanosleep": "alarm clocks",
-    "fallocate": "all but tmpfs, and there all modes but 0 (EOPNOTSUPP)",
-    "fcntl": "`F_SETOWN`, `F_SETSIG`, `F_*OWN_EX`, `F_SETLEASE`, `F_NOTIFY`, seals, write hints",
+    "fallocate": "all but tmpfs, and there all modes but 0 and holes (EOPNOTSUPP)",
+    "fcntl": "`F_SETOWN`, `F_SETSIG`, `F_*OWN_EX`, `F_SETLEASE`, `F_NOTIFY`, write hints",
     "futex": "priority inheritance: `FUTEX_LOCK_PI`, `_LOCK_PI2`, `_TRYLOCK_PI`, `_UNLOCK_PI`, "
              "`_WAIT_REQUEUE_PI`, `_CMP_REQUEUE_PI` (ENOSYS)",
     "getrusage": "`ru_inblock`, `ru_oublock` (0)",
     "ioctl": "everything but terminals (settings, window, job control, queues), block devices "
              "(sizes, `BLKROGET`, `BLKFLSBUF`), `FIONREAD`, `FIONBIO`, `FIOCLEX`, `FIONCLEX`, "
              "`RTC_RD_TIME`, `RNDGETENTCNT`",
-    "madvise": "`MADV_WILLNEED`, `_FREE`, `_REMOVE`, `_COLD`, `_PAGEOUT`, `_HUGEPAGE`, "
-               "`_NOHUGEPAGE`, `_COLLAPSE`, `_MERGEABLE`, `_UNMERGEABLE`, `_WIPEONFORK`, "
-               "`_KEEPONFORK`, `_DONTDUMP`, `_DODUMP`",
+    "madvise": "`MADV_COLLAPSE`, `_MERGEABLE`, `_UNMERGEABLE`, `_HWPOISON`, `_SOFT_OFFLINE`, "
+               "`_GUARD_*`; `_REMOVE` of files on a disk (EOPNOTSUPP)",
     "membarrier": "everything but `MEMBARRIER_CMD_QUERY` and `_GLOBAL`",
-    "mlock": "`RLIMIT_MEMLOCK` is applied to each call, not to their sum",
-    "mlock2": "as mlock; `MLOCK_ONFAULT` locks at once",
-    "mmap": "`MAP_HUGETLB` (ENOMEM, as with an empty pool), `MAP_SYNC`",
+    "memfd_create": "`MFD_HUGETLB`",
+    "mmap": "`MAP_HUGETLB` (ENOMEM, as with an empty pool), `MAP_SYNC`, `MAP_DROPPABLE`",
     "mount": "`MS_MOVE`, propagation other than private (EOPNOTSUPP), recursive bind mounts",
-    "mremap": "`MREMAP_DONTUNMAP`; a second mapping by an old size of 0; ranges over several "
-              "mappings (EFAULT)",
     "openat": "`O_TMPFILE` (EOPNOTSUPP); `O_ASYNC` and `O_DIRECT` have no effect",
     "pipe2": "`O_DIRECT` (packets)",
     "prctl": "everything but name, `PDEATHSIG`, `DUMPABLE`, `CHILD_SUBREAPER`, `NO_NEW_PRIVS`, "
-             "`CAPBSET_*`, `GET_TID_ADDRESS`",
+             "`CAPBSET_*`, `GET_TID_ADDRESS`, `SET_VMA`, `*_THP_DISABLE`",
     "reboot": "`LINUX_REBOOT_CMD_KEXEC`, `_SW_SUSPEND`",
     "renameat2": "`RENAME_WHITEOUT`",
     "setrlimit": "kept but without effect: `RLIMIT_CORE`, `_RSS`, `_LOCKS`, `_MSGQUEUE`, `_RTPRIO`, "

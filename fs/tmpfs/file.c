@@ -7,6 +7,9 @@
 
 #include "lib/string.h"
 
+#include <linux/falloc.h>
+#include <linux/fcntl.h>
+
 void tmpfs_account(struct inode *inode)
 {
     struct tmpfs *fs = tmpfs_of(inode->super);
@@ -30,7 +33,20 @@ static int tmpfs_reserve(struct vm_object *o, u64 index, unsigned from, unsigned
     return READ_ONCE(fs->used_pages) + (page ? 0 : 1) > fs->max_pages ? -ENOSPC : 0;
 }
 
+static int tmpfs_punch(struct vm_object *o, u64 start, u64 end)
+{
+    struct inode *inode = container_of(o, struct inode, object);
+    WRITE_GUARD(&inode->lock);
+    if (inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+        return -EPERM;
+    object_punch(o, start, end);
+    tmpfs_account(inode);
+    inode_touch_mtime(inode);
+    return 0;
+}
+
 const struct vm_object_ops tmpfs_object_ops = {.reserve = tmpfs_reserve,
+                                               .punch = tmpfs_punch,
                                                .get = inode_object_get,
                                                .put = inode_object_put,
                                                .file_get = file_get,
@@ -38,9 +54,20 @@ const struct vm_object_ops tmpfs_object_ops = {.reserve = tmpfs_reserve,
                                                .name = inode_object_name,
                                                .ident = inode_object_ident};
 
+/* Does a seal forbid the change? */
+static bool is_sealed(const struct inode *inode, const struct inode_attr *attr)
+{
+    u32 seals = inode->seals;
+    u64 size = inode->object.size;
+    return ((attr->valid & ATTR_SIZE) && ((attr->size < size && (seals & F_SEAL_SHRINK)) ||
+                                          (attr->size > size && (seals & F_SEAL_GROW)))) ||
+           ((attr->valid & ATTR_MODE) && (seals & F_SEAL_EXEC) &&
+            ((attr->mode ^ inode->mode) & 0111));
+}
+
 static int tmpfs_setattr(struct inode *inode, const struct inode_attr *attr)
 {
-    int err = inode_setattr(inode, attr);
+    int err = is_sealed(inode, attr) ? -EPERM : inode_setattr(inode, attr);
     if (!err && (attr->valid & ATTR_SIZE))
         tmpfs_account(inode);
     return err;
@@ -79,10 +106,14 @@ static int tmpfs_fallocate(struct file *f, int mode, loff_t offset, loff_t len)
     struct inode *inode = f->inode;
     struct vm_object *o = &inode->object;
     u64 end = (u64)offset + (u64)len, old;
+    if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+        return tmpfs_punch(o, (u64)offset, end);
     if (mode != 0)
         return -EOPNOTSUPP;
     WRITE_GUARD(&inode->lock);
     old = o->size;
+    if (end > old && (inode->seals & F_SEAL_GROW))
+        return -EPERM;
     if (end > old)
         object_set_size(o, end);
     int err = allocate_pages(o, (u64)offset >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);

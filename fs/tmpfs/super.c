@@ -14,6 +14,7 @@
 #include "mm/slab.h"
 
 #include <asm/statfs.h>
+#include <linux/fcntl.h>
 #include <linux/magic.h>
 #include <linux/stat.h>
 
@@ -52,6 +53,7 @@ static void set_ops(struct inode *inode)
         inode->ops = &tmpfs_file_ops_inode;
         inode->file_ops = &tmpfs_file_ops;
         object_init(&inode->object, &tmpfs_object_ops, OBJECT_NO_WRITEBACK);
+        inode->seals = INODE_SEALABLE | F_SEAL_SEAL;
         break;
     case S_IFLNK:
         inode->ops = &tmpfs_symlink_ops;
@@ -261,4 +263,5 @@ void tmpfs_init(void)
 {
     inode_cache = kmem_cache_create("tmpfs_inode", sizeof(struct tmpfs_inode), 64);
     fs_type_register(&tmpfs_type);
+    memfd_init(&tmpfs_type);
 }

@@ -52,6 +52,12 @@ void tmpfs_dir_init(struct tmpfs_inode *ti);
 /* Frees all entries of a directory that is going away with all below it. */
 void tmpfs_dir_fini(struct tmpfs_inode *ti);
 
+/* memfd.c */
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20 /* Linux 6.3 */
+#endif
+void memfd_init(struct fs_type *tmpfs);
+
 /* file.c */
 extern const struct inode_ops tmpfs_file_ops_inode;
 extern const struct file_ops tmpfs_file_ops;

@@ -5,5 +5,6 @@
 
 /* Kernel-internal, never seen by user space: restart the system call after the signal handler. */
 #define ERESTARTSYS    512 /* if SA_RESTART, else EINTR */
+#define ERESTARTNOINTR 513 /* in any case */
 #define ERESTARTNOHAND 514 /* only if no handler ran, else EINTR */
 #define ERESTART_BLOCK 516 /* through restart_syscall(2) */

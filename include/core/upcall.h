@@ -33,6 +33,9 @@ void signal_deliver(struct trapframe *tf);
  */
 void aspace_load(struct aspace *next);
 
+/* proc/rlimit.c: bytes the running thread's address space may lock: RLIMIT_MEMLOCK, or all. */
+u64 lock_limit_user(void);
+
 /* mm/kstack.c (contract in mm/kva.h): thread_init() needs a kernel stack of KSTACK_SIZE bytes. */
 #define KSTACK_SIZE (16 * 1024UL)
 vaddr_t kstack_alloc(void);

@@ -187,14 +187,16 @@ struct inode {
     struct list_node dentries; /* names of it, through dentry->alias_link; s */
     struct list_node locks;    /* advisory locks (fs/flock.c) */
     void *pipe;                /* FIFO: the pipe while open */
+    u32 seals;       /* F_SEAL_* of memory files, and INODE_SEALABLE; changes under lock */
     u32 exec_count;  /* s: > 0 being executed, writers get ETXTBSY; see inode_deny_write */
     s32 write_count; /* s: open for writing */
     void *private;
 };
-#define INODE_DIRTY  1u /* fields newer than the file system's copy */
-#define INODE_NEW    2u /* being read in; waiters sleep */
-#define INODE_DEAD   4u /* failed or evicted: never used again */
-#define INODE_HASHED 8u /* can be found by number */
+#define INODE_SEALABLE (1u << 31) /* in seals: it can have any */
+#define INODE_DIRTY    1u         /* fields newer than the file system's copy */
+#define INODE_NEW      2u         /* being read in; waiters sleep */
+#define INODE_DEAD     4u         /* failed or evicted: never used again */
+#define INODE_HASHED   8u         /* can be found by number */
 
 #define S_ISTYPE(inode, type) (((inode)->mode & 0170000) == (type))
 
@@ -374,6 +376,9 @@ int file_open(const struct path *base, const char *name, unsigned flags, u32 mod
 int file_open_path(const struct path *path, unsigned flags, struct file **out);
 /* A file without a name over @inode (takes the inode's reference). */
 int file_new(struct inode *inode, const struct file_ops *ops, unsigned flags, struct file **out);
+/* The same, with an offset, called @name in the hidden mount @m: what /proc shows. */
+int file_new_named(struct mount *m, struct inode *inode, const char *name, unsigned flags,
+                   struct file **out);
 static inline void file_get(struct file *f)
 {
     atomic_add_relaxed(&f->refs, 1);
@@ -439,6 +444,8 @@ void mount_for_each(int (*fn)(struct mount *m, void *arg), void *arg);
 int vfs_sync(bool wait); /* sync(2) */
 void vfs_shutdown(void); /* power-off: everything written, file systems marked clean */
 
+/* Boot: a super of @type in no folder, with mount options @data, and its mount. Lives for ever. */
+struct mount *mount_hidden(struct fs_type *type, const char *data);
 /* A hidden super with @name as type, for inodes without a file system (pipes, sockets), and its
  * mount. Lives for ever. NULL: out of memory. */
 struct mount *mount_pseudo(const char *name);

@@ -26,6 +26,8 @@ struct aspace {
     unsigned auxv_words;
     u64 pages_mapped, pages_committed, pages_locked; /* write lock */
     u64 peak_mapped;                                 /* resident peak: pmap.peak_resident */
+    u32 lock_future;          /* VMA_LOCK_FLAGS of mappings to come: MCL_FUTURE; write lock */
+    bool no_superpages;       /* PR_SET_THP_DISABLE; goes to children and through exec */
     u64 stack_limit;          /* bytes, from RLIMIT_STACK at exec and setrlimit */
     u64 as_limit, data_limit; /* bytes, RLIMIT_AS, RLIMIT_DATA */
 };
@@ -71,7 +73,17 @@ int aspace_remap(struct aspace *as, uvaddr_t old, u64 old_len, u64 new_len, unsi
 int aspace_sync(struct aspace *as, uvaddr_t start, u64 length, unsigned flags);
 int aspace_advise(struct aspace *as, uvaddr_t start, u64 length, int advice);
 int aspace_mincore(struct aspace *as, uvaddr_t start, u64 length, uvaddr_t vec);
-int aspace_lock_range(struct aspace *as, uvaddr_t start, u64 length, bool lock, u64 limit);
+/* Names private or shared anonymous memory; @name NULL: no name any more. 0, -EINVAL,
+ * -ENOMEM (also for holes), -EBADF (pages of a file). */
+int aspace_name(struct aspace *as, uvaddr_t start, u64 length, const char *name);
+/*
+ * mlock2 and munlock: the range gets the VMA_LOCK_FLAGS @lock, 0: none. Locked pages are faulted in
+ * unless VMA_LOCKONFAULT. Returns 0, -EPERM (nothing may be locked), -ENOMEM (the limit, a hole, a
+ * part that allows no access), -EINVAL, -EAGAIN (no memory), -ERESTARTNOINTR.
+ */
+int aspace_lock(struct aspace *as, uvaddr_t start, u64 length, u32 lock);
+/* mlockall and munlockall: all that is there gets @lock if @present, what comes @future. */
+int aspace_lock_all(struct aspace *as, bool present, u32 lock, u32 future);
 /* brk(2): returns the break in force afterwards. */
 uvaddr_t aspace_brk(struct aspace *as, uvaddr_t brk, u64 data_limit);
 
@@ -99,6 +111,7 @@ u64 super_reclaim(u64 want);
 int commit_charge(u64 pages); /* 0, -ENOMEM */
 void commit_uncharge(u64 pages);
 u64 commit_limit(void), commit_used(void);
+bool commit_is_strict(void); /* MAP_NORESERVE has no effect */
 
 void aspace_init(void);                /* boot */
 void aspace_verify(struct aspace *as); /* debug: vmas, tables, counts agree */

@@ -43,6 +43,9 @@ struct vm_object_ops {
      * Returns 0, -ENOSPC, -EIO, ... => May sleep. NULL: nothing needed.
      */
     int (*reserve)(struct vm_object *o, u64 index, unsigned from, unsigned to);
+    /* madvise(MADV_REMOVE): gives the storage of bytes [start, end) back; they read as zero. NULL:
+     * not possible. 0, -EPERM (sealed). => May take the owner's locks. */
+    int (*punch)(struct vm_object *o, u64 start, u64 end);
     /* References to the object's owner (inode), and to the file a mapping was made from. */
     void (*get)(struct vm_object *o);
     void (*put)(struct vm_object *o);
@@ -67,7 +70,9 @@ struct vm_object {
     u64 nr_pages, nr_dirty;
     u64 size; /* bytes; atomic. Pages wholly beyond it do not exist (SIGBUS) */
     unsigned flags;
-    int error;                   /* first write error since the last object_sync() */
+    u32 locked_vmas; /* of ->vmas, how many are VMA_LOCKED: their pages are not reclaimed */
+    s32 writers; /* atomic: shared mappings that may write; negative: forbidden (F_SEAL_WRITE) */
+    int error;   /* first write error since the last object_sync() */
     struct list_node vmas;       /* mappings, through vma->object_link */
     struct list_node dirty_link; /* on the writeback thread's list while nr_dirty > 0 */
     u64 dirtied_when;            /* time_ns() of the oldest dirty page, about */
@@ -127,17 +132,28 @@ void object_mark_dirty(struct vm_object *o, struct page *page);
  * => Caller holds the inode's lock for writing. May sleep.
  */
 void object_set_size(struct vm_object *o, u64 size);
+/* Bytes [start, end) of an object without backing store read as zero; pages that lie wholly in the
+ * range are dropped. => May sleep. What may not happen meanwhile the caller excludes. */
+void object_punch(struct vm_object *o, u64 start, u64 end);
 /* Zeroes what follows @size (no multiple of the page size) in @page, the page that contains it;
  * marks it dirty when anything was there. => @page locked and still the object's. */
 void object_zero_tail(struct vm_object *o, struct page *page, u64 size);
 /* Writes dirty pages of [start, end) bytes; with @wait waits and returns the first error. */
 int object_sync(struct vm_object *o, u64 start, u64 end, bool wait);
 void object_set_error(struct vm_object *o, int error); /* any context */
+/* Starts reading those of @n pages from @first on that are not cached; waits for nothing. */
+void object_readahead(struct vm_object *o, u64 first, u64 n);
+/* One more shared mapping that may write, or none ever again (until then 0, -EPERM and -EBUSY). */
+int object_allow_writer(struct vm_object *o);
+void object_writer_gone(struct vm_object *o);
+int object_deny_writers(struct vm_object *o);
 /* Drops clean, unmapped, unused pages (posix_fadvise DONTNEED, drop_caches). Returns how many. */
 u64 object_drop_clean(struct vm_object *o, u64 first, u64 last);
 
-/* New object of shared anonymous memory of @size bytes, one reference. */
-int anon_object_create(u64 size, struct vm_object **out);
+/* New object of shared anonymous memory of @size bytes, one reference. All of it is charged to the
+ * commit limit now if @reserve, else each page when it comes into being. 0, -ENOMEM. */
+int anon_object_create(u64 size, bool reserve, struct vm_object **out);
+bool object_is_anonymous(const struct vm_object *o); /* one of these */
 
 /* All dirty objects: sync(2). With @wait returns when all that was dirty has been written. */
 void writeback_all(bool wait);

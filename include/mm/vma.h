@@ -10,20 +10,30 @@
 struct vm_object;
 struct file;
 
-#define VMA_SHARED     (1u << 0) /* MAP_SHARED */
-#define VMA_GROWSDOWN  (1u << 1) /* stack */
-#define VMA_ACCOUNT    (1u << 2) /* its pages are charged to the commit limit */
-#define VMA_NORESERVE  (1u << 3)
-#define VMA_LOCKED     (1u << 4)
-#define VMA_DONTFORK   (1u << 5)
-#define VMA_WIPEONFORK (1u << 6)
-#define VMA_VDSO       (1u << 7)
-#define VMA_HEAP       (1u << 8)
-#define VMA_SPECIAL    (1u << 9) /* kernel-owned pages (vdso): no mprotect, no mremap */
-#define VMA_HUGE       (1u << 10)
-#define VMA_NOHUGE     (1u << 11)
-#define VMA_SEQ        (1u << 12)
-#define VMA_RAND       (1u << 13)
+#define VMA_SHARED      (1u << 0) /* MAP_SHARED */
+#define VMA_GROWSDOWN   (1u << 1) /* stack */
+#define VMA_ACCOUNT     (1u << 2) /* its pages are charged to the commit limit */
+#define VMA_NORESERVE   (1u << 3)
+#define VMA_LOCKED      (1u << 4)
+#define VMA_DONTFORK    (1u << 5)
+#define VMA_WIPEONFORK  (1u << 6)
+#define VMA_VDSO        (1u << 7)
+#define VMA_HEAP        (1u << 8)
+#define VMA_SPECIAL     (1u << 9) /* kernel-owned pages (vdso): no mprotect, no mremap */
+#define VMA_HUGE        (1u << 10)
+#define VMA_NOHUGE      (1u << 11)
+#define VMA_SEQ         (1u << 12)
+#define VMA_RAND        (1u << 13)
+#define VMA_LOCKONFAULT (1u << 14) /* with VMA_LOCKED: pages are not faulted in ahead */
+#define VMA_DONTDUMP    (1u << 15)
+#define VMA_LOCK_FLAGS  (VMA_LOCKED | VMA_LOCKONFAULT)
+
+/* What a program calls its memory: prctl(PR_SET_VMA). Shared by the parts of what was one vma. */
+#define VMA_NAME_SIZE 80
+struct vma_name {
+    s32 refs; /* atomic */
+    char text[VMA_NAME_SIZE];
+};
 
 /* [start, end), page aligned. Two neighbours never have equal attributes: they would be one. */
 struct vma {
@@ -33,7 +43,8 @@ struct vma {
     u32 flags;                /* VMA_* */
     struct vm_object *object; /* NULL: anonymous */
     struct file *file;
-    u64 offset; /* bytes into the object of @start */
+    u64 offset;            /* bytes into the object of @start */
+    struct vma_name *name; /* a reference; NULL: none */
     struct rb_node node;
     u64 gap;                      /* free bytes between the previous vma and this */
     u64 max_gap;                  /* greatest gap in this subtree */

@@ -83,6 +83,12 @@ static void inject_end(void)
     fail_percent = 0;
 }
 
+/* RLIMIT_MEMLOCK */
+u64 lock_limit_user(void)
+{
+    return ~0UL;
+}
+
 /* The threads of writeback and reclaim: operations do their work. */
 int thread_spawn(struct thread **out, const char *name, void (*fn)(void *), void *arg)
 {
@@ -328,7 +334,7 @@ static void op_fork(struct space *s)
         if (s->model.page[p].advice & VMA_DONTFORK)
             continue;
         model_set(m, &s->model.page[p]);
-        m->advice &= ~VMA_LOCKED;
+        m->advice &= ~VMA_LOCK_FLAGS;
     }
 }
 
@@ -513,13 +519,21 @@ static bool overlap(struct range a, struct range b)
     return a.first < b.first + b.pages && b.first < a.first + a.pages;
 }
 
+/* What is cut off may be of any mappings, or none. */
+static bool only_cuts(const struct remapping *r)
+{
+    return !(r->flags & MREMAP_FIXED) && r->new.pages <= r->old.pages;
+}
+
 static int expected_remap_error(const struct space *s, const struct remapping *r)
 {
     const struct mpage *m = &s->model.page[r->old.first];
+    if (only_cuts(r))
+        return failed ? -ENOMEM : m->mapped ? 0 : -EFAULT;
+    if (m->mapped && (r->flags & MREMAP_FIXED) && overlap(r->old, r->new))
+        return failed ? -ENOMEM : -EINVAL;
     if (!one_vma(s, r->old))
         return failed ? -ENOMEM : -EFAULT;
-    if ((r->flags & MREMAP_FIXED) && overlap(r->old, r->new))
-        return failed ? -ENOMEM : -EINVAL;
     bool grows = r->new.pages > r->old.pages;
     if (may_lack_memory(grows && m->account ? r->new.pages - r->old.pages : 0))
         return -ENOMEM;
@@ -573,6 +587,12 @@ static void op_remap(struct space *s)
         return;
     }
     struct range place = {(unsigned)((at - ARENA) >> PAGE_SHIFT), r.new.pages};
+    if (only_cuts(&r)) {
+        struct range cut = {r.old.first + r.new.pages, r.old.pages - r.new.pages};
+        expect("place of mremap", (int)place.first, (int)r.old.first);
+        for_range(s, cut, m) model_drop(m);
+        return;
+    }
     bool fixed = r.flags & MREMAP_FIXED;
     if (!one_vma(s, r.old) || (fixed && (overlap(r.old, r.new) || place.first != r.new.first)))
         panic("mremap should have failed, or moved elsewhere");
@@ -644,23 +664,28 @@ static void op_advise(struct space *s)
                  {MADV_SEQUENTIAL, VMA_SEQ, VMA_RAND},
                  {MADV_DONTFORK, VMA_DONTFORK, 0},
                  {MADV_DOFORK, 0, VMA_DONTFORK},
-                 {-1, VMA_LOCKED, 0},
-                 {-1, 0, VMA_LOCKED}};
+                 {-1, VMA_LOCK_FLAGS, 0},
+                 {-1, 0, VMA_LOCK_FLAGS}};
     unsigned kind = (unsigned)random_below(ARRAY_SIZE(kinds));
     struct range r = random_mapped_range(s, false);
     uvaddr_t va = page_va(r.first);
+    bool lock = kinds[kind].advice < 0, whole = range_mapped(s, r);
     run_anywhere(s);
-    inject();
-    int e = kinds[kind].advice < 0
-                ? aspace_lock_range(s->as, va, r.pages * PAGE_SIZE, kinds[kind].set, ~0UL)
-                : aspace_advise(s->as, va, r.pages * PAGE_SIZE, kinds[kind].advice);
+    if (whole)
+        inject();
+    int e = lock ? aspace_lock(s->as, va, r.pages * PAGE_SIZE, kinds[kind].set)
+                 : aspace_advise(s->as, va, r.pages * PAGE_SIZE, kinds[kind].advice);
     inject_end();
     TRACE("%d = advise %ld pages %u+%u %d\n", e, s - spaces, r.first, r.pages, kinds[kind].advice);
-    if (e) {
-        expect("madvise", e, failed || !range_mapped(s, r) ? -ENOMEM : 0);
+    if (e)
+        expect("madvise", e, failed || !whole ? -ENOMEM : 0);
+    if (e && (whole || lock))
         return;
+    for_range(s, r, m)
+    {
+        if (m->mapped) /* madvise does what there is */
+            m->advice = (m->advice & ~kinds[kind].clear) | kinds[kind].set;
     }
-    for_range(s, r, m) m->advice = (m->advice & ~kinds[kind].clear) | kinds[kind].set;
 }
 
 /* --- accesses --- */

@@ -173,6 +173,7 @@ static void op_split(struct vma *v)
     assert_ptr_equal(upper->object, before.object);
     assert_ptr_equal(upper->file, before.file);
     assert_ptr_equal(upper->aspace, before.aspace);
+    assert_ptr_equal(upper->name, before.name);
     assert_true(list_empty(&upper->object_link)); /* the caller's: he has locked the object */
     assert_true(vma_can_merge(v, upper)); /* the parts of a split can always be joined again */
     if (random_chance(50))
@@ -262,6 +263,7 @@ static void test_can_merge(void **state)
     base_b.start = addr(14);
     base_b.end = addr(20);
     base_b.offset = addr(7);
+    struct vma_name x = {.text = "x"}, also_x = {.text = "x"}, y = {.text = "y"};
 #define MERGES(change_a, change_b)         \
     ({                                     \
         struct vma a = base_a, b = base_b; \
@@ -285,6 +287,9 @@ static void test_can_merge(void **state)
     assert_false(MERGES(a.flags |= VMA_SPECIAL, b.flags |= VMA_SPECIAL));
     assert_false(MERGES(a.flags |= VMA_GROWSDOWN, b.flags |= VMA_GROWSDOWN));
     assert_true(MERGES(a.flags |= VMA_LOCKED, b.flags |= VMA_LOCKED));
+    assert_false(MERGES(, b.name = &x));
+    assert_false(MERGES(a.name = &x, b.name = &y));
+    assert_true(MERGES(a.name = &x, b.name = &also_x));
     /* Anonymous memory has no offsets to fit. */
     assert_true(MERGES(a.object = NULL, (b.object = NULL, b.offset = 0)));
     assert_false(vma_can_merge(&base_b, &base_a));

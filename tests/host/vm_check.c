@@ -119,7 +119,7 @@ static void check_page(const struct aspace *as, const struct mpage *m, uvaddr_t 
 
 /* --- vmas and charges --- */
 
-static const u32 ADVICE = VMA_RAND | VMA_SEQ | VMA_DONTFORK | VMA_LOCKED | VMA_GROWSDOWN;
+static const u32 ADVICE = VMA_RAND | VMA_SEQ | VMA_DONTFORK | VMA_LOCK_FLAGS | VMA_GROWSDOWN;
 
 static void check_vma(const struct vma *v, const struct mpage *m, uvaddr_t va)
 {
