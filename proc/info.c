@@ -197,16 +197,27 @@ int process_backtrace(struct process *p, s32 tid, vaddr_t *pcs, unsigned max)
     return (int)backtrace_collect(&t->thread, pcs, max);
 }
 
-bool process_may_inspect(struct process *p)
+/* ptrace(2), "Ptrace access mode checking", for a caller with these ids and capabilities. */
+static bool may_access(struct process *p, u32 uid, u32 gid, u64 caps)
 {
     if (p == process_self_or_null() || capable(CAP_SYS_PTRACE))
         return true;
-    const struct cred *me = cred_current();
     TREE_GUARD();
     const struct cred *c = process_cred_locked(p);
-    return READ_ONCE(p->dumpable) && me->fsuid == c->uid && me->fsuid == c->euid &&
-           me->fsuid == c->suid && me->fsgid == c->gid && me->fsgid == c->egid &&
-           me->fsgid == c->sgid;
+    return READ_ONCE(p->dumpable) && uid == c->uid && uid == c->euid && uid == c->suid &&
+           gid == c->gid && gid == c->egid && gid == c->sgid && !(c->cap_permitted & ~caps);
+}
+
+bool process_may_inspect(struct process *p)
+{
+    const struct cred *me = cred_current();
+    return may_access(p, me->fsuid, me->fsgid, me->cap_effective);
+}
+
+bool process_may_attach(struct process *p)
+{
+    const struct cred *me = cred_current();
+    return may_access(p, me->uid, me->gid, me->cap_permitted);
 }
 
 /* Calls @fn for every thread that (@which, @who) names. -ESRCH when there is none. */

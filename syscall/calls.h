@@ -160,4 +160,8 @@ long sys_munlock(uvaddr_t addr, u64 len);
 long sys_mlockall(unsigned flags);
 long sys_munlockall(void);
 long sys_memfd_create(uvaddr_t name, unsigned flags);
+long sys_process_vm_readv(s32 pid, uvaddr_t local, u64 local_count, uvaddr_t remote,
+                          u64 remote_count, u64 flags);
+long sys_process_vm_writev(s32 pid, uvaddr_t local, u64 local_count, uvaddr_t remote,
+                           u64 remote_count, u64 flags);
 long sys_membarrier(int cmd, unsigned flags, int cpu);

@@ -150,6 +150,33 @@ long sys_munlock(uvaddr_t addr, u64 len)
     return aspace_lock(self_aspace(), addr, len, 0);
 }
 
+/* The two transfers; @local is the caller's. */
+static long process_vm(s32 pid, uvaddr_t local, u64 local_count, uvaddr_t remote, u64 remote_count,
+                       u64 flags, bool write)
+{
+    if (flags)
+        return -EINVAL;
+    USER_IOV(l, local, local_count);
+    if (l_error || l.uio.resid == 0)
+        return l_error;
+    USER_IOV(r, remote, remote_count);
+    if (r_error || r.uio.resid == 0)
+        return r_error;
+    return process_vm_transfer(pid, &l.uio, r.vec, r.uio.count, write);
+}
+
+long sys_process_vm_readv(s32 pid, uvaddr_t local, u64 local_count, uvaddr_t remote,
+                          u64 remote_count, u64 flags)
+{
+    return process_vm(pid, local, local_count, remote, remote_count, flags, false);
+}
+
+long sys_process_vm_writev(s32 pid, uvaddr_t local, u64 local_count, uvaddr_t remote,
+                           u64 remote_count, u64 flags)
+{
+    return process_vm(pid, local, local_count, remote, remote_count, flags, true);
+}
+
 long sys_mlockall(unsigned flags)
 {
     if (flags == 0 || flags == MCL_ONFAULT ||

@@ -39,6 +39,8 @@ struct file;
 struct pid;
 struct process;
 struct tty;
+struct uio;
+struct uio_vec;
 
 /* How restart_syscall(2) goes on with a call that a signal without handler interrupted. */
 struct restart_block {
@@ -251,6 +253,15 @@ struct file *process_exe_get(struct process *p);
 int process_backtrace(struct process *p, s32 tid, vaddr_t *pcs, unsigned max);
 /* The caller may look into @p (ptrace(2)'s read rule: same ids and dumpable, or CAP_SYS_PTRACE). */
 bool process_may_inspect(struct process *p);
+/* The same by the caller's real ids and permitted capabilities: ptrace(2)'s rule to change it. */
+bool process_may_attach(struct process *p);
+/*
+ * process_vm_readv(2), with @write process_vm_writev(2): moves bytes between the caller's @local
+ * and the @count @remote buffers of the process with thread @pid. Returns how many, perhaps fewer
+ * than asked; -EFAULT, -ESRCH, -EPERM, -ENOMEM.
+ */
+ssize_t process_vm_transfer(s32 pid, struct uio *local, const struct uio_vec *remote,
+                            unsigned count, bool write);
 
 /* Groups and sessions: setpgid(2), getpgid(2), setsid(2), getsid(2). Results or -errno. */
 int process_setpgid(s32 pid, s32 pgid);

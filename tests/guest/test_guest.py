@@ -28,6 +28,8 @@ QEMU_USER = {
         "all_of_it": "counts the emulator's own memory",
     },
     "memfd": {"future_write": "ignores MADV_REMOVE"},
+    "remote": dict.fromkeys(["there_and_back", "lengths", "partial", "errors", "permission"],
+                            "no process_vm_readv"),
     "advise": dict.fromkeys(["freed_pages", "wiped_on_fork", "left_out_of_fork", "removed",
                              "wanted_soon", "populated", "kept_as_flags", "errors", "names",
                              "superpages_off"], "ignores most advice"),
