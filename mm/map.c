@@ -315,6 +315,8 @@ static unsigned vma_flags_of(const struct aspace *as, const struct map_request *
         flags |= VMA_NORESERVE;
     if (req->flags & MAP_LOCKED)
         flags |= VMA_LOCKED;
+    if (req->flags & MAP_STACK) /* as Linux since 6.7: of a stack only the top is used, mostly */
+        flags |= VMA_NOHUGE;
     if (vma_is_accountable(req->prot, flags))
         flags |= VMA_ACCOUNT;
     return flags;
