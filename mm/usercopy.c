@@ -19,11 +19,18 @@
 #include "lib/string.h"
 #include "mm/mm_priv.h"
 
-/* Holds tables of @as in place. Returns whether a lock was taken, for as_leave(). */
-static bool as_enter(struct aspace *as)
+/*
+ * Holds tables of @as in place; *@locked is for as_leave(). False: not possible without sleeping,
+ * which who holds a page's lock may not do here: a fault waits for that lock with the aspace's
+ * held.
+ */
+static bool as_enter(struct aspace *as, bool may_sleep, bool *locked)
 {
-    if (as == thread_self()->aspace && READ_ONCE(as->refs) == 1)
-        return false;
+    *locked = as != thread_self()->aspace || READ_ONCE(as->refs) > 1;
+    if (likely(!*locked))
+        return true;
+    if (!may_sleep)
+        return read_trylock(&as->lock);
     read_lock(&as->lock);
     return true;
 }
@@ -77,10 +84,12 @@ static void piece_zero(void *mem, void *kernel, size_t n)
 
 /* Runs @fn on the piece of a page at @va if that is possible without faulting. */
 static bool try_piece(struct aspace *as, uvaddr_t va, enum vm_access access, piece_fn fn,
-                      void *kernel, size_t n)
+                      void *kernel, size_t n, bool may_sleep)
 {
     struct pte_ref ref;
-    bool locked = as_enter(as);
+    bool locked;
+    if (!as_enter(as, may_sleep, &locked))
+        return false;
     bool ok = lock_accessible(as, va, access, &ref);
     if (ok) {
         fn(entry_address(&ref, va), kernel, n);
@@ -97,7 +106,7 @@ static size_t copy_user(struct aspace *as, uvaddr_t va, enum vm_access access, p
     size_t done = 0;
     while (done < n) {
         size_t piece = MIN(n - done, PAGE_SIZE - ((va + done) & ~PAGE_MASK));
-        while (!try_piece(as, va + done, access, fn, (char *)kernel + done, piece))
+        while (!try_piece(as, va + done, access, fn, (char *)kernel + done, piece, may_fault))
             if (!may_fault || vm_fault(as, va + done, access) < 0)
                 return done;
         done += piece;
@@ -161,7 +170,8 @@ int fault_in_user(uvaddr_t addr, size_t n, bool write)
         return n ? -EFAULT : 0;
     for (uvaddr_t va = PAGE_DOWN(addr); va < addr + n; va += PAGE_SIZE) {
         struct pte_ref ref;
-        bool locked = as_enter(as);
+        bool locked;
+        (void)as_enter(as, true, &locked);
         bool ok = lock_accessible(as, va, access, &ref);
         if (ok)
             pmap_unlock(&ref);

@@ -456,6 +456,217 @@ static void random_against_model(void)
     }
 }
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+/* An old size of 0: the same shared memory a second time. */
+static void remap_twice(void)
+{
+    int fd = make_file("f", 4 * PAGE);
+    char *m = MAP(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
+    char *n = mremap(m + PAGE, 0, 2 * PAGE, MREMAP_MAYMOVE);
+    CHECK(n != MAP_FAILED && n != m + PAGE);
+    EQ(n[0], pattern(PAGE));
+    n[PAGE] = 'n';
+    EQ(m[2 * PAGE], 'n');
+    OK(munmap(m, 4 * PAGE));
+    EQ(n[PAGE], 'n');
+    char *s = MAP(NULL, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *at = room(2);
+    CHECK(mremap(s, 0, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at);
+    at[PAGE] = 's';
+    EQ(s[PAGE], 's');
+    FAILS((long)mremap(s, 0, 2 * PAGE, 0), ENOMEM);
+    FAILS((long)mremap(ANON(PAGE), 0, PAGE, MREMAP_MAYMOVE), EINVAL);
+}
+
+/* MREMAP_DONTUNMAP: the pages go, the mapping stays. */
+static void remap_leaves_the_old(void)
+{
+    char *m = ANON(4 * PAGE);
+    memset(m, 'o', 4 * PAGE);
+    OK(mprotect(m, PAGE, PROT_READ));
+    char *n = mremap(m + PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    CHECK(n != MAP_FAILED);
+    EQ(n[PAGE], 'o');
+    EQ(m[PAGE], 0);
+    EQ(m[2 * PAGE], 0);
+    EQ(m[3 * PAGE], 'o');
+    m[PAGE] = 'm';
+    EQ(n[0], 'o');
+    char *at = room(2);
+    CHECK(mremap(n, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, at) ==
+          at);
+    EQ(at[0], 'o');
+    EQ(n[0], 0);
+    FAILS((long)mremap(m, PAGE, PAGE, MREMAP_DONTUNMAP, NULL), EINVAL);
+    FAILS((long)mremap(m, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL), EINVAL);
+    FAILS((long)mremap(m, PAGE, PAGE, 8), EINVAL);
+}
+
+/* Shrinking and sizes that stay ask nothing of what lies in the range. */
+static void remap_over_holes(void)
+{
+    char *m = ANON(6 * PAGE);
+    OK(munmap(m + 2 * PAGE, PAGE));
+    CHECK(mremap(m, 6 * PAGE, 6 * PAGE, 0) == m);
+    CHECK(mremap(m, 6 * PAGE, PAGE, 0) == m);
+    EQ(mapped(m), true);
+    for (int i = 1; i < 6; i++)
+        EQ(mapped(m + i * PAGE), false);
+    FAILS((long)mremap(m, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, m + 1), EINVAL);
+}
+
+static void grows_down(void)
+{
+    enum { TOP = 1990, BELOW = 1000, GAP = 256 };
+    char *base = room(TOP + 1);
+    int fd = make_file("f", PAGE);
+    FAILS((long)mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0), EINVAL);
+    FAILS((long)mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_GROWSDOWN, fd, 0), EINVAL);
+    char *m = MAP(base + TOP * PAGE, PAGE, RW, A | MAP_FIXED | MAP_GROWSDOWN | MAP_STACK, -1, 0);
+    MAP(base + BELOW * PAGE, PAGE, RW, A | MAP_FIXED, -1, 0);
+    WRITABLE(m);
+    WRITABLE(m - 1);
+    EQ(mapped(m - PAGE), true);
+    EQ(mapped(m - 2 * PAGE), false);
+    char *low = base + (BELOW + 1 + GAP) * PAGE;
+    FAULTS(low - PAGE, true, SIGSEGV, SEGV_MAPERR); /* too near to what is below */
+    WRITABLE(low);
+    EQ(low[5 * PAGE], 0);
+    EQ(mapped(m - 2 * PAGE), true);
+    /* From its beginning, wherever that is by now. */
+    OK(mprotect(m, PAGE, PROT_READ | PROT_GROWSDOWN));
+    FAULTS(low, true, SIGSEGV, SEGV_ACCERR);
+    FAILS(mprotect(base + BELOW * PAGE, PAGE, PROT_READ | PROT_GROWSDOWN), EINVAL);
+}
+
+/* kB */
+static long status(const char *key)
+{
+    return figure("/proc/self/status", key);
+}
+
+/* 10 GiB of a file of four pages. */
+static void sparse(void)
+{
+    const size_t n = 10UL << 30;
+    int fd = make_file("f", 4 * PAGE);
+    long tables = status("VmPTE"), rss = status("VmRSS");
+    char *m = MAP(NULL, n, RW, MAP_SHARED, fd, 0);
+    for (size_t i = 0; i < 4 * PAGE; i++)
+        EQ(m[i], pattern(i));
+    FAULTS(m + 4 * PAGE, false, SIGBUS, BUS_ADRERR);
+    FAULTS(m + n / 2, true, SIGBUS, BUS_ADRERR);
+    FAULTS(m + n - 1, false, SIGBUS, BUS_ADRERR);
+    CHECK(status("VmPTE") - tables < 64);
+    CHECK(status("VmRSS") - rss < 256);
+    OK(ftruncate(fd, 8 * PAGE));
+    m[7 * PAGE] = 'e';
+    OK(munmap(m + 2 * PAGE, n - 4 * PAGE)); /* a hole of nearly all of it */
+    EQ(mapped(m + n / 2), false);
+    FAULTS(m + n - PAGE, false, SIGBUS, BUS_ADRERR);
+    char c;
+    EQ(pread(fd, &c, 1, 7 * PAGE), 1);
+    EQ(c, 'e');
+}
+
+static void populated(void)
+{
+    unsigned char core[4];
+    char *m = MAP(NULL, 4 * PAGE, RW, A | MAP_POPULATE, -1, 0);
+    OK(mincore(m, 4 * PAGE, core));
+    for (int i = 0; i < 4; i++)
+        EQ(core[i] & 1, 1);
+    int fd = make_file("f", 2 * PAGE);
+    m = MAP(NULL, 4 * PAGE, RW, MAP_SHARED | MAP_POPULATE, fd, 0); /* as far as there is anything */
+    EQ(m[PAGE], pattern(PAGE));
+    MAP(NULL, PAGE, PROT_NONE, A | MAP_POPULATE, -1, 0);
+}
+
+/* Code that can be run but not read, by the program or for it. */
+static void execute_only(void)
+{
+#if defined(__riscv)
+    static const uint32_t code[] = {0x02a00513, 0x00008067}; /* li a0, 42; ret */
+    char *m = ANON(PAGE);
+    memcpy(m, code, sizeof(code));
+    OK(mprotect(m, PAGE, PROT_EXEC));
+    __builtin___clear_cache(m, m + sizeof(code));
+    EQ(((int (*)(void))m)(), 42);
+    FAULTS(m, false, SIGSEGV, SEGV_ACCERR);
+    FAULTS(m, true, SIGSEGV, SEGV_ACCERR);
+    int fds[2];
+    OK(pipe(fds));
+    FAILS(write(fds[1], m, 4), EFAULT);
+    OK(mprotect(m, PAGE, PROT_READ));
+    EQ(write(fds[1], m, 4), 4);
+#endif
+}
+
+#define MAX_MAP_COUNT "/proc/sys/vm/max_map_count"
+
+static void set_max_map_count(long n)
+{
+    char text[32];
+    int fd = OK(open(MAX_MAP_COUNT, O_WRONLY)), len = sprintf(text, "%ld", n);
+    EQ(write(fd, text, len), len);
+    close(fd);
+}
+
+/* Nobody else is bothered when the limit changes. */
+static bool on_quire(void)
+{
+    return figure("/proc/vmstat", "fault_zero") >= 0;
+}
+
+static void number_of_mappings(void)
+{
+    long max = strtol(contents(MAX_MAP_COUNT), NULL, 10), n = 0;
+    if (on_quire()) {
+        EQ(max, 65530);
+        set_max_map_count(max = 1000);
+    } else if (max > 100000) {
+        SKIP("the limit is far");
+    }
+    char *base = MAP(NULL, 2 * (max + 10) * PAGE, PROT_NONE, A | MAP_NORESERVE, -1, 0);
+    while (n <= max && mprotect(base + (2 * n + 1) * PAGE, PAGE, PROT_READ) == 0)
+        n++;
+    EQ(errno, ENOMEM);
+    CHECK(2 * n > max - 100 && 2 * n < max);
+    while (mmap(NULL, PAGE, n % 2 ? PROT_READ : RW, A, -1, 0) != MAP_FAILED)
+        n++;
+    EQ(errno, ENOMEM);
+    char *large = base + (2 * max + 3) * PAGE; /* the end of it was never cut */
+    FAILS(munmap(large, PAGE), ENOMEM);
+    OK(munmap(base + PAGE, PAGE)); /* whole ones can always go */
+    OK(munmap(base, 2 * (max + 10) * PAGE));
+    char *m = ANON(3 * PAGE);
+    OK(munmap(m + PAGE, PAGE));
+    if (on_quire())
+        set_max_map_count(65530);
+}
+
+/* As many as memory has room for, up to 200,000. */
+static void hundreds_of_thousands(void)
+{
+    if (!on_quire())
+        SKIP("needs another limit");
+    long n = meminfo("MemFree") * KIB / 3 / 160; /* two thirds of it stay free */
+    if (n > 200000)
+        n = 200000;
+    n &= ~3L;
+    set_max_map_count(n + 100);
+    char *base = MAP(NULL, n * PAGE, PROT_NONE, A | MAP_NORESERVE, -1, 0);
+    for (long i = 1; i < n; i += 2)
+        OK(mprotect(base + i * PAGE, PAGE, PROT_READ));
+    FAULTS(base + (n / 2) * PAGE, false, SIGSEGV, SEGV_ACCERR);
+    READABLE(base + (n / 2 + 1) * PAGE);
+    FAULTS(base + (n / 2 + 1) * PAGE, true, SIGSEGV, SEGV_ACCERR);
+    OK(munmap(base, n * PAGE));
+    set_max_map_count(65530);
+}
+
 static const struct test tests[] = {
     TEST(zero_at_first),
     TEST(unmap_middle_and_ends),
@@ -480,5 +691,14 @@ static const struct test tests[] = {
     TEST(shared_anonymous),
     TEST(many_mappings),
     TEST(random_against_model),
+    TEST(remap_twice),
+    TEST(remap_leaves_the_old),
+    TEST(remap_over_holes),
+    TEST(grows_down),
+    TEST(sparse),
+    TEST(populated),
+    TEST(execute_only),
+    TEST(number_of_mappings),
+    TEST(hundreds_of_thousands),
 };
 MAIN(tests)

@@ -19,6 +19,13 @@ QEMU_USER = {
         "dontneed_zeroes": "accepts holes",
         "brk_grows_and_shrinks": "keeps what brk gave back",
         "brk_obeys_rlimit_data": "does not pass the limit on",
+        "remap_twice": "knows no old size of 0",
+        "populated": "ignores MAP_POPULATE",
+        "remap_over_holes": "wants all of the range mapped",
+        "grows_down": "ignores MAP_GROWSDOWN",
+        "sparse": "shows the emulator's own memory",
+        "execute_only": "lets what can be run be read",
+        "number_of_mappings": "needs mappings of its own",
     },
     "mlock": {
         "resident_at_once": "no mlock2",
@@ -33,7 +40,10 @@ QEMU_USER = {
     "advise": dict.fromkeys(["freed_pages", "wiped_on_fork", "left_out_of_fork", "removed",
                              "wanted_soon", "populated", "kept_as_flags", "errors", "names",
                              "superpages_off"], "ignores most advice"),
-    "commit": {"random_lives": "never returns from mprotect over a hole"},
+    "commit": {
+        "random_lives": "never returns from mprotect over a hole",
+        "each_call": "knows no old size of 0",
+    },
     "efault": {"read_by_the_kernel": "nanosleep takes any pointer"},
     "procfs": dict.fromkeys(["status_fields", "maps_and_statm_agree"],
                             "shows the emulator's own threads and memory"),
@@ -105,6 +115,8 @@ WITHOUT = {
         "pagemap": dict.fromkeys(["kinds_of_pages", "shared_by_fork", "reading", "frames"], LAZY),
         "superpages": dict.fromkeys(["reserves_and_promotes", "one_fault_each"], LAZY),
         "mapfile": {"neighbours_come_if_used": "vm.fault_around is 1"},
+        "mlock": dict.fromkeys(["resident_at_once", "all_of_it"], LAZY),
+        "commit": {"modes": "promises more than there is, and takes it at once"},
     },
     "tmpfs": {
         "bigfile": {"beyond_the_largest": "there is no largest file, as on Linux"},
@@ -131,13 +143,13 @@ DEBIAN = ["--linux", "--cpus", "2", "--mem", "512M",
 FOLDERS = {"tmpfs": "/tmp/work"}
 # Configurations that run some programs only: those that stand on files, those with something at once.
 ONLY = {
-    "tmpfs": ["bigfile", "dirs", "fifos", "fileio", "files", "locks", "mapfile", "mounts", "namerace",
-              "names", "paths", "rights"],
+    "tmpfs": ["bigfile", "coherence", "dirs", "fifos", "fileio", "files", "locks", "mapfile", "mounts",
+              "namerace", "names", "paths", "rights"],
     "classic": ["figures", "fork", "lazy", "map", "pagemap", "process", "superpages", "tables"],
-    "thp": ["figures", "fork", "map", "mapfile", "pagemap", "procfs", "stack", "superpages", "tables",
-            "threads"],
-    "debug4": ["contention", "dirs", "exec", "fork", "namerace", "pressure", "process", "signals",
-               "threads", "vmrace", "waiting"],
+    "thp": ["advise", "figures", "fork", "map", "mapfile", "mlock", "pagemap", "procfs", "stack",
+            "superpages", "tables", "threads"],
+    "debug4": ["coherence", "contention", "dirs", "exec", "fork", "namerace", "pressure", "process",
+               "signals", "threads", "vmrace", "waiting"],
 }
 
 guests = {}
