@@ -142,11 +142,18 @@ static void under_pressure(void)
     char *f = MAP(NULL, N * PAGE, PROT_READ, MAP_SHARED, fd, 0);
     OK(mlock(f, N * PAGE));
     long kb = meminfo("CommitLimit") - meminfo("Committed_AS") - 2048;
-    size_t n = kb > 200 * 1024 ? 200 * MIB : kb > 0 ? kb * KIB : 0;
-    char *m = mmap(NULL, n & ~(PAGE - 1), RW, A, -1, 0);
-    for (size_t i = 0; m != MAP_FAILED && i < (n & ~(PAGE - 1)); i += PAGE) {
+    size_t n = kb > 200 * 1024 ? 200 * MIB : kb > 0 ? kb * KIB & ~(PAGE - 1) : 0;
+    char *m = mmap(NULL, n, RW, A, -1, 0);
+    for (size_t i = 0; m != MAP_FAILED && i < n; i += PAGE)
         m[i] = 1;
-        if (i % (4 * MIB) == 0)
+    /* In what is left, pages of another file, used more than once, come and go. */
+    static char block[64 * KIB];
+    int other = OK(open("other", O_RDWR | O_CREAT, 0600));
+    OK(ftruncate(other, 8 * MIB));
+    for (int i = 0; i < 3 * 8 * 16; i++) {
+        for (int twice = 0; twice < 2; twice++)
+            EQ(pread(other, block, sizeof(block), i % (8 * 16) * sizeof(block)), sizeof(block));
+        if (i % 100 == 0)
             EQ(resident(f, N), N);
     }
     EQ(resident(f, N), N);
