@@ -124,8 +124,8 @@ static unsigned fill_order(u64 room)
 }
 
 /*
- * Moves up to a batch of frames from the lists to this CPU's stash, leaving @floor in the lists.
- * => Interrupts off. Returns how many.
+ * Moves up to a batch of frames from the lists to this CPU's stash, which is empty, leaving @floor
+ * in the lists. => Interrupts off. Returns how many.
  */
 static u64 stash_fill(struct page_cpu *pc, u64 floor)
 {
@@ -139,8 +139,10 @@ static u64 stash_fill(struct page_cpu *pc, u64 floor)
             page = zone_take(--order);
         if (!page)
             break;
-        for (u64 i = 1UL << order; i-- > 0;) /* ascending when popped */
-            (void)stash_push(&pc->stash, pc->slot, page + i);
+        for (u64 i = 1UL << order; i-- > 0;) { /* ascending when popped */
+            bool kept = stash_push(&pc->stash, pc->slot, page + i);
+            assert(kept);
+        }
         got += 1UL << order;
     }
     return got;
@@ -249,12 +251,17 @@ static inline bool must_zero(unsigned flags)
     return flags & PA_USER ? !(flags & PA_NOZERO) && vm_zero : flags & PA_ZERO;
 }
 
-/* One frame, this CPU's stash being empty: the lists down to @floor, the other stashes. */
+/*
+ * One frame: this CPU's stash, which may no longer be the empty one that its caller saw, the lists
+ * down to @floor, the other stashes.
+ */
 static struct page *refill_frame(enum page_state state, u64 floor)
 {
     unsigned long irq = arch_irq_save();
     struct page_cpu *pc = page_cpu_self();
-    struct page *page = stash_fill(pc, floor) ? stash_pop(&pc->stash, pc->slot) : NULL;
+    struct page *page = stash_pop(&pc->stash, pc->slot);
+    if (!page && stash_fill(pc, floor))
+        page = stash_pop(&pc->stash, pc->slot);
     if (!page)
         page = steal_page();
     if (page)
@@ -367,7 +374,8 @@ static __attribute__((noinline)) void free_block(struct page *page, unsigned ord
 static __attribute__((noinline)) void stash_overflow(struct page_cpu *pc, struct page *page)
 {
     stash_drain(pc, zone.batch);
-    (void)stash_push(&pc->stash, pc->slot, page);
+    bool kept = stash_push(&pc->stash, pc->slot, page);
+    assert(kept);
 }
 
 void page_free(struct page *page, unsigned order)

@@ -224,6 +224,32 @@ static void write_after_free_is_found(void **state)
     assert_true(host_panics(allocate_once, NULL));
 }
 
+/* The next time that interrupts come on the thread finds itself on the last CPU. */
+static void move_to_last_cpu(void)
+{
+    host_irqs_came_on = NULL;
+    host_set_cpu(CPUS - 1);
+}
+
+/* An allocation that found one CPU's stash empty and goes on where another one is full. */
+static void migration_loses_no_frame(void **state)
+{
+    struct page *page[STASH_PAGES];
+    host_set_cpu(CPUS - 1);
+    for (unsigned i = 0; i < STASH_PAGES; i++)
+        page[i] = page_alloc(0, PAGE_ANON, PA_NOWAIT);
+    for (unsigned i = 0; i < STASH_PAGES; i++)
+        page_put(page[i]);
+    check_stats(1); /* the page of zeroes */
+    host_set_cpu(1); /* CPU 0 has something since boot */
+    host_irqs_came_on = move_to_last_cpu;
+    page[0] = page_alloc(0, PAGE_ANON, PA_NOWAIT);
+    assert_null(host_irqs_came_on);
+    check_stats(2);
+    page_put(page[0]);
+    check_stats(1);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[] = {
@@ -231,7 +257,7 @@ int main(void)
         T(boot_gives_all_frames),     T(random_use),
         T(nothing_is_stranded),       T(last_frames_are_reserved),
         T(short_of_memory_reclaims),  T(double_free_is_found),
-        T(write_after_free_is_found),
+        T(write_after_free_is_found), T(migration_loses_no_frame),
     };
     return RUN_TESTS("page", tests);
 }

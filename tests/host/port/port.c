@@ -30,6 +30,7 @@
 static struct thread host_threads[MAX_CPUS];
 struct thread *host_current = &host_threads[0];
 bool host_irqs_on = true;
+void (*host_irqs_came_on)(void);
 
 void host_init(unsigned nr_cpus)
 {

@@ -4,6 +4,8 @@
 #include "lib/types.h"
 
 extern bool host_irqs_on;
+/* Called when interrupts come on again: where a thread may be preempted. NULL: nothing happens. */
+extern void (*host_irqs_came_on)(void);
 
 static inline unsigned long arch_irq_save(void)
 {
@@ -15,7 +17,11 @@ static inline unsigned long arch_irq_save(void)
 
 static inline void arch_irq_restore(unsigned long flags)
 {
+    bool came_on = flags && !host_irqs_on;
+
     host_irqs_on = flags;
+    if (came_on && host_irqs_came_on)
+        host_irqs_came_on();
 }
 
 static inline void arch_irq_enable(void)
