@@ -240,7 +240,7 @@ static void migration_loses_no_frame(void **state)
         page[i] = page_alloc(0, PAGE_ANON, PA_NOWAIT);
     for (unsigned i = 0; i < STASH_PAGES; i++)
         page_put(page[i]);
-    check_stats(1); /* the page of zeroes */
+    check_stats(1);  /* the page of zeroes */
     host_set_cpu(1); /* CPU 0 has something since boot */
     host_irqs_came_on = move_to_last_cpu;
     page[0] = page_alloc(0, PAGE_ANON, PA_NOWAIT);
