@@ -9,10 +9,9 @@
  *
  * Almost all requests are for one frame. Each CPU has a stash of them (stash_priv.h), filled from
  * and drained to the lists in batches under one acquisition of the zone lock. Filling takes small
- * blocks before it splits large ones. Frames known to be zero are kept apart, a few of them. When
- * the lists are down to the reserve, a CPU takes from the stashes of the others, so no frame is
- * ever stranded; a request for a larger block that fails empties all stashes into the lists so that
- * their frames can merge.
+ * blocks before it splits large ones. When the lists are down to the reserve, a CPU takes from the
+ * stashes of the others, so no frame is ever stranded; a request for a larger block that fails
+ * empties all stashes into the lists so that their frames can merge.
  *
  * Levels. Below `low` the pagedaemon is woken; it works until `high`. The last `min` frames of the
  * lists are only for PA_RESERVE, that is for those who free memory by using a little. A request
@@ -161,7 +160,7 @@ static void stash_drain(struct page_cpu *pc, u32 count)
 static struct page *steal_page(void)
 {
     for (struct page_cpu *pc = page_cpus; pc < page_cpus + MAX_CPUS; pc++) {
-        u32 at = SLOT_PAGES;
+        u32 at = STASH_PAGES;
         struct page *page = stash_steal(pc->slot, &at);
         if (page) {
             vm_count(stash_steal);
@@ -175,7 +174,7 @@ static struct page *steal_page(void)
 static void stashes_flush(void)
 {
     for (struct page_cpu *pc = page_cpus; pc < page_cpus + MAX_CPUS; pc++) {
-        u32 at = SLOT_PAGES;
+        u32 at = STASH_PAGES;
         struct page *page;
         while ((page = stash_steal(pc->slot, &at))) {
             SPIN_GUARD_IRQ(&zone.lock);
@@ -342,9 +341,7 @@ struct page *page_alloc(unsigned order, enum page_state state, unsigned flags)
         return alloc_slow(order, state, flags);
     unsigned long irq = arch_irq_save();
     struct page_cpu *pc = page_cpu_self();
-    struct page *page = must_zero(flags) ? stash_pop(&pc->zeroed, pc->slot + STASH_PAGES) : NULL;
-    if (!page)
-        page = stash_pop(&pc->stash, pc->slot);
+    struct page *page = stash_pop(&pc->stash, pc->slot);
     if (unlikely(!page)) {
         arch_irq_restore(irq);
         return alloc_slow(0, state, flags);
@@ -390,8 +387,7 @@ void page_free(struct page *page, unsigned order)
     unsigned long irq = arch_irq_save();
     struct page_cpu *pc = page_cpu_self();
     pc->freed[state]++;
-    bool kept = page->flags & PG_ZEROED && stash_push(&pc->zeroed, pc->slot + STASH_PAGES, page);
-    if (!kept && unlikely(!stash_push(&pc->stash, pc->slot, page)))
+    if (unlikely(!stash_push(&pc->stash, pc->slot, page)))
         stash_overflow(pc, page);
     arch_irq_restore(irq);
 }

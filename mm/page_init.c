@@ -118,10 +118,8 @@ static void set_levels(void)
     zone.high = zone.min * 3;
     u32 limit = (u32)MIN(MAX(zone.total / 256, 8), STASH_PAGES);
     zone.batch = limit / 2;
-    for (unsigned i = 0; i < MAX_CPUS; i++) {
+    for (unsigned i = 0; i < MAX_CPUS; i++)
         page_cpus[i].stash.limit = limit;
-        page_cpus[i].zeroed.limit = ZEROED_PAGES;
-    }
 }
 
 void page_init(const struct memory_region *ram, unsigned nr_ram,

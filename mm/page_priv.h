@@ -4,9 +4,7 @@
 #include "mm/page.h"
 #include "stash_priv.h"
 
-#define STASH_PAGES  64
-#define ZEROED_PAGES 8
-#define SLOT_PAGES   (STASH_PAGES + ZEROED_PAGES)
+#define STASH_PAGES 64
 
 /* Frames in no stash and with no owner: binary buddy lists, and the levels that steer reclaim. */
 struct zone {
@@ -23,8 +21,7 @@ extern struct zone zone;
 /* One CPU's part. Counters only grow: frames in a state = allocated - freed, summed over CPUs. */
 struct page_cpu {
     struct stash stash;
-    struct stash zeroed;        /* of frames that are PG_ZEROED, for those who want them so */
-    void *slot[SLOT_PAGES];     /* of the one, then of the other */
+    void *slot[STASH_PAGES];
     u64 allocated[PAGE_STATES]; /* owner, interrupts off */
     u64 freed[PAGE_STATES];
 } __cacheline;

@@ -5,7 +5,7 @@ u64 page_free_count(void)
 {
     u64 n = READ_ONCE(zone.free_pages);
     for (unsigned i = 0; i < cpu_count; i++)
-        n += READ_ONCE(page_cpus[i].stash.top) + READ_ONCE(page_cpus[i].zeroed.top);
+        n += READ_ONCE(page_cpus[i].stash.top);
     return n;
 }
 
@@ -49,7 +49,7 @@ static u64 stashed_count(void)
 {
     u64 n = 0;
     for (unsigned i = 0; i < MAX_CPUS; i++)
-        n += stash_count(page_cpus[i].slot, SLOT_PAGES);
+        n += stash_count(page_cpus[i].slot, STASH_PAGES);
     return n;
 }
 
@@ -122,7 +122,7 @@ void page_verify(void)
     }
     assert(pages == zone.free_pages);
     for (unsigned i = 0; i < MAX_CPUS; i++)
-        for (unsigned s = 0; s < SLOT_PAGES; s++) {
+        for (unsigned s = 0; s < STASH_PAGES; s++) {
             const struct page *page = READ_ONCE(page_cpus[i].slot[s]);
             assert(!page || (page->state == PAGE_FREE && !(page->flags & PG_BUDDY)));
         }
