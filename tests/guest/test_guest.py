@@ -106,6 +106,8 @@ WITHOUT = {
     "mem32": {
         "fork": {"shared_page_600": "600 kernel stacks and page tables alone are 20 MiB"},
         "tables": {"parent_changes": "four times 6 MiB are more than can be promised"},
+        "superpages": dict.fromkeys(["reserves_and_promotes", "one_fault_each"],
+                                    "other programs' files may leave no block of 2 MiB free"),
     },
     "eager": {
         "lazy": dict.fromkeys(["touched_pages_become_resident", "mincore_tells",
