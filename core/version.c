@@ -35,11 +35,6 @@ const char *version_release(void)
     return RELEASE;
 }
 
-const char *version_machine(void)
-{
-    return "riscv64";
-}
-
 const char *version_string(void)
 {
     return VERSION;

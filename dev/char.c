@@ -29,16 +29,6 @@ struct char_device *char_find_dev(u32 dev)
     return NULL;
 }
 
-struct char_device *char_find(const char *name)
-{
-    SPIN_GUARD(&registry_lock);
-    struct char_device *cdev;
-    list_for_each_entry (cdev, &registry, link)
-        if (strcmp(cdev->name, name) == 0)
-            return cdev;
-    return NULL;
-}
-
 struct char_device *char_at(unsigned i)
 {
     SPIN_GUARD(&registry_lock);

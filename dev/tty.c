@@ -96,19 +96,9 @@ void tty_put(struct tty *tty)
         kfree(tty);
 }
 
-void *tty_driver_data(const struct tty *tty)
-{
-    return tty->driver_data;
-}
-
 u32 tty_dev(const struct tty *tty)
 {
     return tty->dev;
-}
-
-const char *tty_name(const struct tty *tty)
-{
-    return tty->driver->name;
 }
 
 s32 tty_session(const struct tty *tty)

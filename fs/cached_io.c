@@ -204,14 +204,3 @@ ssize_t generic_write(struct file *f, struct uio *uio, loff_t *pos)
     }
     return n;
 }
-
-int generic_fsync(struct file *f, bool data_only)
-{
-    struct inode *inode = f->inode;
-    int err = object_sync(&inode->object, 0, ~0UL, true);
-    if (!err && inode->super->ops->inode_write)
-        err = super_sync_inodes(inode->super);
-    if (!err && inode->super->ops->sync)
-        err = inode->super->ops->sync(inode->super, true);
-    return err;
-}

@@ -160,14 +160,6 @@ ssize_t file_read_kernel(struct file *f, void *buf, size_t n, loff_t pos)
     return f->ops->read ? f->ops->read(f, &uio, &pos) : -EINVAL;
 }
 
-ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, loff_t pos)
-{
-    struct uio uio;
-    struct uio_vec vec;
-    uio_init_kernel(&uio, &vec, (void *)buf, n);
-    return f->ops->write ? f->ops->write(f, &uio, &pos) : -EINVAL;
-}
-
 /* By size: regular files, directories (where offsets are cookies), block devices' default. */
 static loff_t seek_by_size(struct file *f, loff_t offset, int whence)
 {

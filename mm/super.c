@@ -55,13 +55,6 @@ static struct spinlock reserve_lock = SPINLOCK_INIT(reserve_lock_class);
 static struct list_node reservations = LIST_INIT(reservations); /* oldest first */
 static struct kmem_cache *reservation_cache;
 
-static u64 promoted; /* atomic */
-
-u64 super_count(void)
-{
-    return READ_ONCE(promoted);
-}
-
 void super_init(void)
 {
     reservation_cache = kmem_cache_create("reservation", sizeof(struct reservation), 0);
@@ -221,7 +214,6 @@ void super_promote(struct page *table)
     pte_write(upper, leaf);
     struct pmap *pmap = table_pmap(virt_to_page(upper));
     pmap_flush(pmap, 0, ~0UL);
-    atomic_add(&promoted, 1);
     vm_count(thp_promote);
 }
 
@@ -230,7 +222,6 @@ static void hang_again(struct page *table, pte_t *upper)
 {
     table->table_flags &= ~TABLE_SUPER;
     pte_write(upper, pte_table(page_to_pfn(table)));
-    atomic_sub(&promoted, 1);
 }
 
 void super_demote(struct page *table)

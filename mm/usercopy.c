@@ -138,11 +138,6 @@ int copy_to_user(uvaddr_t dst, const void *src, size_t n)
     return copy_whole(dst, VM_ACCESS_WRITE, piece_write, (void *)src, n);
 }
 
-int zero_user(uvaddr_t dst, size_t n)
-{
-    return copy_whole(dst, VM_ACCESS_WRITE, piece_zero, NULL, n);
-}
-
 ssize_t copy_string_from_user(char *dst, uvaddr_t src, size_t size)
 {
     struct aspace *as = thread_self()->aspace;
@@ -306,11 +301,6 @@ size_t uio_read(struct uio *u, void *dst, size_t n)
 size_t uio_zero(struct uio *u, size_t n)
 {
     return uio_move(u, VM_ACCESS_WRITE, piece_zero, NULL, n, true);
-}
-
-size_t uio_write_nofault(struct uio *u, const void *src, size_t n)
-{
-    return uio_move(u, VM_ACCESS_WRITE, piece_write, (void *)src, n, false);
 }
 
 size_t uio_read_nofault(struct uio *u, void *dst, size_t n)

@@ -153,19 +153,6 @@ int process_for_each(int (*fn)(struct process *p, void *arg), void *arg)
     return 0;
 }
 
-static int count_one(struct process *p, void *arg)
-{
-    *(u64 *)arg += 1;
-    return 0;
-}
-
-u64 process_count(void)
-{
-    u64 count = 0;
-    process_for_each(count_one, &count);
-    return count;
-}
-
 void process_set_subreaper(bool on)
 {
     TREE_GUARD();

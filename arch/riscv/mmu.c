@@ -111,11 +111,6 @@ void arch_mmu_load(paddr_t root, u16 asid)
     csr_write(satp, SATP_SV39 | (u64)asid << SATP_ASID_SHIFT | root >> PAGE_SHIFT);
 }
 
-paddr_t arch_mmu_current(void)
-{
-    return (csr_read(satp) & SATP_PPN_MASK) << PAGE_SHIFT;
-}
-
 /* Unimplemented ASID bits read as zero (Privileged Specification 4.1.11). */
 unsigned arch_asid_bits(void)
 {

@@ -21,11 +21,6 @@ static bool range_is_system(const struct ext2_fs *fs, u32 g, u32 first, u32 coun
            (d->bg_inode_table < end && d->bg_inode_table + fs->table_blocks > first);
 }
 
-bool ext2_block_is_system(const struct ext2_fs *fs, u32 block)
-{
-    return range_is_system(fs, (block - fs->first_data_block) / fs->blocks_per_group, block, 1);
-}
-
 int ext2_group_store(struct ext2_fs *fs, u32 g)
 {
     struct buf *b;

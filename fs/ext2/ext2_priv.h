@@ -305,8 +305,6 @@ struct ext2_dirent *ext2_check_record(const struct ext2_fs *fs, void *data, u32 
 int ext2_alloc_blocks(struct ext2_fs *fs, u32 goal, u32 want, u32 *first, u32 *got);
 /* Frees blocks [@first, @first + @count). What is no data block or is free already is damage. */
 void ext2_free_blocks(struct ext2_fs *fs, u32 first, u32 count);
-/* Is @block inside the part of its group that mke2fs laid out (bitmaps, inode table)? */
-bool ext2_block_is_system(const struct ext2_fs *fs, u32 block);
 /* Writes the in-memory descriptor of group @g to its buffer. => alloc_lock. 0, -EIO, -ENOMEM. */
 int ext2_group_store(struct ext2_fs *fs, u32 g);
 /* Reads a bitmap of @g, checked (@which: EXT2_CHECKED_*); locked. => alloc_lock. */

@@ -59,8 +59,7 @@ static inline paddr_t direct_to_phys(const void *va)
 pte_t *arch_kernel_map(paddr_t ram_start, paddr_t ram_end, paddr_t (*early_alloc)(void));
 
 void arch_mmu_load(paddr_t root, u16 asid); /* makes a root current; no flush */
-paddr_t arch_mmu_current(void);
-unsigned arch_asid_bits(void); /* 0: none */
+unsigned arch_asid_bits(void);              /* 0: none */
 
 /* This hart's TLB. */
 void arch_tlb_flush_page(u16 asid, uvaddr_t va);

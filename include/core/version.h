@@ -12,7 +12,6 @@
 
 const char *version_sysname(void); /* "Linux" */
 const char *version_release(void); /* "6.12.0-quire" */
-const char *version_machine(void); /* "riscv64" */
 /* Flavour and compiler of this build: "#1 SMP PREEMPT release (12.2.0)". */
 const char *version_string(void);
 /* The line of /proc/version, without a newline. */

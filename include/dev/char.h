@@ -56,8 +56,7 @@ struct char_device {
 
 /* Publishes @cdev (filled in, never freed) for good. Returns 0, -EEXIST (name or number taken). */
 int char_register(struct char_device *cdev);
-/* Device by number (for nodes made with mknod), by name, or the @i-th in order of registration;
+/* Device by number (for nodes made with mknod), or the @i-th in order of registration;
  * NULL when there is none. Devices are never removed, so pointers stay valid. */
 struct char_device *char_find_dev(u32 dev);
-struct char_device *char_find(const char *name);
 struct char_device *char_at(unsigned i);

@@ -66,10 +66,8 @@ void tty_set_proc_ops(const struct tty_proc_ops *ops);
 /* A new terminal with default modes and one reference, or -ENOMEM. => May sleep. */
 int tty_create(const struct tty_driver *driver, void *driver_data, u32 dev, struct tty **out);
 void tty_get(struct tty *tty);
-void tty_put(struct tty *tty); /* the last one frees it */
-void *tty_driver_data(const struct tty *tty);
-u32 tty_dev(const struct tty *tty);          /* device number: tty_nr of /proc/PID/stat */
-const char *tty_name(const struct tty *tty); /* "ttyS0" */
+void tty_put(struct tty *tty);      /* the last one frees it */
+u32 tty_dev(const struct tty *tty); /* device number: tty_nr of /proc/PID/stat */
 
 /* Session and foreground group now; 0: none. */
 s32 tty_session(const struct tty *tty);

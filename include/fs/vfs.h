@@ -408,12 +408,10 @@ struct file_limit_ops {
 void file_set_limit_ops(const struct file_limit_ops *ops);
 /* Reads into kernel memory: exec. Bytes read or -errno. */
 ssize_t file_read_kernel(struct file *f, void *buf, size_t n, loff_t pos);
-ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, loff_t pos);
 
 /* Generic operations for regular files over the page cache. */
 ssize_t generic_read(struct file *f, struct uio *uio, loff_t *pos);
 ssize_t generic_write(struct file *f, struct uio *uio, loff_t *pos);
-int generic_fsync(struct file *f, bool data_only);
 /* The same over any object, such as a block device's. cached_write() stays within @limit bytes of
  * object; the caller updates sizes and times. */
 ssize_t cached_read(struct vm_object *o, struct readahead *ra, struct uio *uio, loff_t *pos);

@@ -101,8 +101,6 @@ void aspace_unmap_object(struct vm_object *o, u64 first, u64 last);
 
 /* Superpages (mm/super.c): some range of @v may get one. => Its address space locked. */
 bool super_possible(const struct vma *v);
-/* How many are mapped now. */
-u64 super_count(void);
 /* Gives back frames set aside for superpages and not used; how many, @want or more if possible.
  * => Any context but interrupts; only tries for locks of tables. */
 u64 super_reclaim(u64 want);

@@ -11,7 +11,6 @@
 
 int copy_from_user(void *dst, uvaddr_t src, size_t n);
 int copy_to_user(uvaddr_t dst, const void *src, size_t n);
-int zero_user(uvaddr_t dst, size_t n);
 /* A string with its NUL. Its length without it, -EFAULT, -ENAMETOOLONG (no NUL in @size). */
 ssize_t copy_string_from_user(char *dst, uvaddr_t src, size_t size);
 /* Faults in [addr, addr + n) for reading (or writing); -EFAULT when not possible. */
@@ -60,8 +59,7 @@ void uio_init_kernel(struct uio *u, struct uio_vec *one, void *base, size_t len)
 size_t uio_write(struct uio *u, const void *src, size_t n);
 size_t uio_read(struct uio *u, void *dst, size_t n);
 size_t uio_zero(struct uio *u, size_t n);
-/* The same without faulting (usable under a page lock); may move less. */
-size_t uio_write_nofault(struct uio *u, const void *src, size_t n);
+/* uio_read() without faulting (usable under a page lock); may move less. */
 size_t uio_read_nofault(struct uio *u, void *dst, size_t n);
 /* Faults in up to @n bytes at the front, at most one page's worth. 0 or -EFAULT. */
 int uio_fault_in(struct uio *u, size_t n, bool write);

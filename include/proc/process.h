@@ -211,8 +211,6 @@ s32 process_next_thread(struct process *p, s32 tid);
 /* Calls @fn for every process until it returns non-zero; returns that. => @fn runs under
  * process_tree_lock: it must not sleep. */
 int process_for_each(int (*fn)(struct process *p, void *arg), void *arg);
-/* Ids in use as process, and as thread. For sysinfo(2). */
-u64 process_count(void);
 
 /* A consistent look at a process or at one of its threads, for /proc/PID/stat and status. */
 struct process_info {
