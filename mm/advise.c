@@ -263,6 +263,7 @@ static int change_range(struct aspace *as, uvaddr_t start, uvaddr_t end, const s
         return r;
     write_lock(&as->lock);
     r = change_locked(as, &op, start, end, c);
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&op);
     return r;

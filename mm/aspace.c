@@ -204,18 +204,68 @@ static void count_entry(void *arg, unsigned level, uvaddr_t va, pte_t pte)
     }
 }
 
+/* What @table says of itself is what its entries say. => Locked. */
+static void leaf_table_verify(const struct page *table)
+{
+    const pte_t *entries = page_to_virt(table);
+    bool readonly = table->refs > 1 && (table->table_flags & TABLE_READONLY);
+    u16 found[RESIDENT_KINDS] = {0};
+    s32 live = 0;
+    for (unsigned i = 0; i < PT_ENTRIES; i++) {
+        pte_t e = pte_read(&entries[i]);
+        live += !pte_none(e);
+        if (!pte_is_leaf(e))
+            continue;
+        const struct page *page = pfn_to_page(pte_pfn(e));
+        assert(!readonly || !pte_writable(e));
+        if (page->state == PAGE_WIRED)
+            continue;
+        assert(READ_ONCE(page->mapped) > 0 && READ_ONCE(page->refs) > 0);
+        found[resident_kind(page)]++;
+    }
+    assert(live == table->mapped);
+    for (unsigned kind = 0; kind < RESIDENT_KINDS; kind++)
+        assert(found[kind] == table->table_resident[kind]);
+}
+
+void aspace_verify_locked(struct aspace *as)
+{
+    pte_t *upper;
+    assert(vma_tree_verify(&as->vmas));
+    for (uvaddr_t va = 0; (upper = pmap_next_upper(&as->pmap, &va, USER_TOP)); va += PT_SPAN(1)) {
+        struct page *table = hung_table(upper);
+        ticket_lock(&table->lock, &table_lock_class);
+        assert(table->table_va == va && table->table_level == 0);
+        assert(pte_is_leaf(pte_read(upper)) == !!(table->table_flags & TABLE_SUPER));
+        leaf_table_verify(table);
+        ticket_unlock(&table->lock, &table_lock_class);
+    }
+}
+
 /* Counters against a walk. Meaningful while no other thread faults in @as. */
 void aspace_verify(struct aspace *as)
 {
     struct counts c = {.tables = 1};
     aspace_walk(as, count_entry, &c);
     READ_GUARD(&as->lock);
-    assert(vma_tree_verify(&as->vmas));
+    aspace_verify_locked(as);
     if (READ_ONCE(as->refs) > 1)
         return;
     assert(c.tables == as->pmap.tables);
     assert(c.leaves == as->pmap.resident_anon + as->pmap.resident_file + as->pmap.resident_shared);
 }
+
+#ifdef QUIRE_DEBUG
+#define VERIFY_EVERY    16   /* changes */
+#define VERIFY_VMAS_MAX 2000 /* with more a look costs too much */
+
+void aspace_changed(struct aspace *as)
+{
+    static u32 changes;
+    if (atomic_add(&changes, 1) % VERIFY_EVERY == 0 && as->vmas.count <= VERIFY_VMAS_MAX)
+        aspace_verify_locked(as);
+}
+#endif
 
 void aspace_init(void)
 {

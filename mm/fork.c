@@ -217,6 +217,8 @@ int aspace_fork(struct aspace *from, struct aspace **out)
         r = fork_tables(from, child);
     pmap_flush(&from->pmap, 0, ~0UL);
     child->peak_mapped = child->pages_mapped;
+    aspace_changed(child);
+    aspace_changed(from);
     write_unlock(&child->lock);
     write_unlock(&from->lock);
     if (r < 0) {

@@ -268,6 +268,7 @@ int aspace_unmap(struct aspace *as, uvaddr_t start, u64 length)
     r = check_map_count(as, hole_adds(as, start, end));
     if (r == 0)
         r = unmap_locked(as, &op, start, end, true);
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&op);
     return r;
@@ -418,6 +419,7 @@ static int map_object(struct aspace *as, const struct map_request *req, u64 len,
         return r;
     write_lock(&as->lock);
     r = map_locked(as, &op, req, len, out);
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&op);
     if (r < 0)
@@ -500,6 +502,7 @@ int aspace_map_frames(struct aspace *as, uvaddr_t hint, const pfn_t *frames, uns
         pmap_install(&ref, pte_leaf(frames[i], prot, PTE_F_USER));
         pmap_unlock(&ref);
     }
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&op);
     return r;
@@ -535,6 +538,7 @@ uvaddr_t aspace_brk(struct aspace *as, uvaddr_t brk, u64 data_limit)
     if (r == 0)
         as->brk = brk;
     brk = as->brk;
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&op);
     if (grown)

@@ -145,6 +145,7 @@ int aspace_lock(struct aspace *as, uvaddr_t start, u64 length, u32 lock)
         return r;
     write_lock(&as->lock);
     r = lock_locked(as, &op, start, end, lock);
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&op);
     if (r < 0 || !lock)
@@ -169,6 +170,7 @@ int aspace_lock_all(struct aspace *as, bool present, u32 lock, u32 future)
         if (present)
             set_lock(as, &op, 0, USER_TOP, lock);
     }
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&op);
     if (r < 0 || !present || !lock)

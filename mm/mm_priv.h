@@ -13,6 +13,18 @@ extern int vm_lazy, vm_cow, vm_fault_around;
 
 extern struct lock_class table_lock_class;
 
+/* ---- aspace.c ---- */
+
+/* The end of a change of @as: the debug build looks, after some of them, whether all is well.
+ * => aspace write-locked. */
+#ifdef QUIRE_DEBUG
+void aspace_changed(struct aspace *as);
+#else
+static inline void aspace_changed(struct aspace *as)
+{
+}
+#endif
+
 /* ---- pmap.c ---- */
 
 /* The page table that @table, the root or one right below it, belongs to. */

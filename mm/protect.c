@@ -85,6 +85,7 @@ int aspace_protect(struct aspace *as, uvaddr_t start, u64 length, unsigned prot)
         as->pages_committed += charge;
         protect_locked(as, &op, start, end, prot);
     }
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&op);
     return r;

@@ -204,6 +204,7 @@ int aspace_remap(struct aspace *as, uvaddr_t old, u64 old_len, u64 new_len, unsi
         return e;
     write_lock(&as->lock);
     e = remap_locked(&r, out);
+    aspace_changed(as);
     write_unlock(&as->lock);
     map_op_end(&r.op);
     if (e == 0 && r.new_len > r.old_len)

@@ -113,6 +113,8 @@ bool commit_is_strict(void); /* MAP_NORESERVE has no effect */
 
 void aspace_init(void);                /* boot */
 void aspace_verify(struct aspace *as); /* debug: vmas, tables, counts agree */
+/* The same but for the address space's own counts. => aspace locked. */
+void aspace_verify_locked(struct aspace *as);
 
 /*
  * Calls @fn for each entry of the page table that is not empty, in address order, an upper entry
