@@ -160,6 +160,7 @@ long sys_munlock(uvaddr_t addr, u64 len);
 long sys_mlockall(unsigned flags);
 long sys_munlockall(void);
 long sys_memfd_create(uvaddr_t name, unsigned flags);
+long sys_riscv_flush_icache(uvaddr_t start, uvaddr_t end, u64 flags);
 long sys_process_vm_readv(s32 pid, uvaddr_t local, u64 local_count, uvaddr_t remote,
                           u64 remote_count, u64 flags);
 long sys_process_vm_writev(s32 pid, uvaddr_t local, u64 local_count, uvaddr_t remote,

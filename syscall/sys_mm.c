@@ -3,6 +3,7 @@
 #include <linux/mman.h>
 #include <linux/resource.h>
 
+#include "arch/cpu.h"
 #include "fs/tmpfs.h"
 #include "syscall/syscall_priv.h"
 
@@ -175,6 +176,18 @@ long sys_process_vm_writev(s32 pid, uvaddr_t local, u64 local_count, uvaddr_t re
                            u64 remote_count, u64 flags)
 {
     return process_vm(pid, local, local_count, remote, remote_count, flags, true);
+}
+
+/* riscv_flush_icache(2): all harts at once, so the range and whose harts these are do not matter.
+ */
+long sys_riscv_flush_icache(uvaddr_t start, uvaddr_t end, u64 flags)
+{
+    if (flags & ~1UL) /* SYS_RISCV_FLUSH_ICACHE_LOCAL */
+        return -EINVAL;
+    preempt_disable();
+    arch_icache_sync_all();
+    preempt_enable();
+    return 0;
 }
 
 long sys_mlockall(unsigned flags)

@@ -20,8 +20,9 @@ void arch_ipi_send(u64 cpu_mask); /* by dense CPU ids */
 int arch_cpu_start(u32 cpu);      /* starts a secondary hart; it calls secondary_main() */
 void arch_cpu_init(void);         /* per hart: trap vector, enabled interrupts */
 void arch_halt(void) __noreturn;
-void arch_icache_sync_all(void); /* instruction fetches of all harts see earlier stores */
-u64 arch_boot_ticks(void);       /* arch_time() at the kernel's first instruction */
+/* Instruction fetches of all harts see earlier stores. => Preemption off. */
+void arch_icache_sync_all(void);
+u64 arch_boot_ticks(void); /* arch_time() at the kernel's first instruction */
 struct fdt;
 void arch_probe(const struct fdt *fdt); /* ISA extensions, SBI extensions, firmware: one log line */
 const char *arch_isa_string(void);      /* for /proc/cpuinfo */

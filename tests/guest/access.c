@@ -503,6 +503,20 @@ static void store_conditional_to_another_page(void)
     EQ(m[PAGE], 1);
 }
 
+/* Code that changes, as a compiler at run time makes it. */
+static void rewritten_code(void)
+{
+    enum { FLUSH_ICACHE = 259 };
+    char *m = MAP(NULL, PAGE, RW | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int value = 0; value < 30; value++) {
+        uint16_t code[] = {0x4501 | value << 2, 0x8082}; /* c.li a0, value; ret */
+        memcpy(m, code, sizeof(code));
+        OK(syscall(FLUSH_ICACHE, m, m + sizeof(code), value & 1));
+        EQ(((int (*)(void))m)(), value);
+    }
+    FAILS(syscall(FLUSH_ICACHE, m, m + PAGE, 2), EINVAL);
+}
+
 #endif
 
 static const struct test tests[] = {
@@ -514,6 +528,7 @@ static const struct test tests[] = {
 #if defined(__riscv)
     TEST(fetch_across_pages),  TEST(fetch_both_on_demand),
     TEST(execute_only),        TEST(store_conditional_to_another_page),
+    TEST(rewritten_code),
 #endif
 };
 

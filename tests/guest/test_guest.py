@@ -8,6 +8,7 @@ import harness
 # Tests that qemu-user's imitation of Linux fails; the host's own kernel is their oracle.
 QEMU_USER = {
     "access": {
+        "rewritten_code": "takes any flag of riscv_flush_icache",
         "wild_pointers": "user space is larger",
         "execute_only": "can be read, as on the host",
     },
