@@ -258,7 +258,8 @@ static void law_of_leaving(void)
     EQ(net, kept);
     EQ(c.v[FREE], -kept);
     EQ(c.v[TABLES_MADE], c.v[TABLES_FREED]);
-    CHECK(labs(c.v[SLAB]) <= 8 && labs(c.v[WIRED]) <= 40);
+    /* That is bounded by what the CPUs may keep; a page lost in each round would be 500. */
+    CHECK(labs(c.v[SLAB]) <= 40 && labs(c.v[WIRED]) <= 200);
 }
 
 /* More than RAM and swap is refused at the call, not at the touch (Linux: mode 2 of overcommit). */
