@@ -85,13 +85,6 @@ static pte_t unused_leaf(struct page *page, unsigned prot)
     return pte_leaf(page_to_pfn(page), prot, PTE_F_USER | PTE_F_OLD);
 }
 
-/* An entry of @table was filled: perhaps it was the last that a superpage lacked. */
-static inline void promote_full(struct page *table)
-{
-    if (unlikely(table->mapped == PT_ENTRIES))
-        super_promote(table);
-}
-
 /* Maps @page, fresh and private, at the empty entry @ref. */
 static void install_anon(struct fault *f, struct pte_ref *ref, struct page *page)
 {

@@ -43,9 +43,7 @@ static inline pte_t share_entry(pte_t *src, pte_t old, pte_t *dst, struct page *
     if (rmap_add(page, dst) < 0)
         return PTE_NONE;
     page_get(page);
-    while (pte_writable(old) && !pte_cas(src, &old, pte_wrprotect(old)))
-        ;
-    return pte_wrprotect(old);
+    return entry_wrprotect(src, old);
 }
 
 /*

@@ -132,6 +132,14 @@ extern unsigned fork_share_min; /* changed by tests only */
 
 /* ---- share.c ---- */
 
+/* Takes write permission from @pte, which was @e. The entry as it is then. => Table locked. */
+static inline pte_t entry_wrprotect(pte_t *pte, pte_t e)
+{
+    while (pte_writable(e) && !pte_cas(pte, &e, pte_wrprotect(e)))
+        ;
+    return pte_wrprotect(e);
+}
+
 extern int vm_share_tables;
 
 /*
@@ -140,15 +148,15 @@ extern int vm_share_tables;
  * caller, as its entry may have become parked.
  */
 int table_share(pte_t *upper, struct pmap *to, pte_t *to_upper);
-/* Lets go of the shared leaf @table hung by @upper. => Table locked, aspace write-locked; the
- * caller flushes. */
-void table_unshare(struct pmap *pmap, struct page *table, pte_t *upper);
+/* Lets go of the shared leaf @table hung by @upper, flushing unless @pmap is @dead. => Table
+ * locked, aspace write-locked. */
+void table_unshare(struct pmap *pmap, struct page *table, pte_t *upper, bool dead);
 /* Makes the leaf tables that lie in [start, end), wholly or in part, @pmap's own and linked.
  * 0, -ENOMEM. => aspace write-locked. May sleep. */
 int pmap_own(struct pmap *pmap, uvaddr_t start, uvaddr_t end);
 /* The same for those that lie in it in part only: what pmap_zap() with @free_tables needs. */
 int pmap_own_borders(struct pmap *pmap, uvaddr_t start, uvaddr_t end);
-/* Some leaf table of [start, end) is shared or parked. => aspace locked. */
+/* Some leaf table of [start, end) is shared. => aspace locked. */
 bool pmap_shares(struct pmap *pmap, uvaddr_t start, uvaddr_t end);
 /*
  * A fault found PMAP_SHARED. Links the table when @access is possible without changing it: 0, try
@@ -190,6 +198,13 @@ void super_demote(struct page *table); /* => Table locked, TABLE_SUPER */
 bool super_zap(struct pmap *pmap, struct page *table, bool dead);
 /* The reservation of @table, which goes away, ends. => Nothing locked. */
 void super_break(struct page *table);
+
+/* @table got an entry, or was linked again: perhaps it lacks nothing now. => Locked, not hidden. */
+static inline void promote_full(struct page *table)
+{
+    if (unlikely(table->mapped == PT_ENTRIES))
+        super_promote(table);
+}
 
 /* What changes entries of @table calls this first. => Table locked. */
 static inline void table_plain(struct page *table)

@@ -271,8 +271,7 @@ static void zap_leaf_table(struct pmap *pmap, pte_t *upper, uvaddr_t start, uvad
         }
     } else if (free_tables) {
         assert(whole);
-        table_unshare(pmap, table, upper);
-        tlb_batch_add_range(batch, 0, ~0UL);
+        table_unshare(pmap, table, upper, batch->dead);
     } else {
         zap_shared_table(table, start, end);
     }

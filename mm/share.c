@@ -86,25 +86,26 @@ int table_share(pte_t *upper, struct pmap *to, pte_t *to_upper)
     return r;
 }
 
-void table_unshare(struct pmap *pmap, struct page *table, pte_t *upper)
+/* @upper becomes @entry and lets the shared @table go, whose last user may then free it at once:
+ * flushed before, unless @pmap is dead. => Table locked. */
+static void let_go(struct pmap *pmap, struct page *table, pte_t *upper, pte_t entry, bool dead)
 {
-    pte_write(upper, PTE_NONE);
+    bool linked = pte_is_table(pte_read(upper));
+    pte_write(upper, entry);
+    if (linked && !dead)
+        pmap_flush(pmap, 0, ~0UL);
     rmap_unhang(table, upper);
-    atomic_sub(&virt_to_page(upper)->mapped, 1);
     count_table(pmap, table, -1UL);
     atomic_sub(&table->refs, 1);
 }
 
-/* ---- a table of one's own ---- */
-
-/* Takes write permission from @pte. The entry as it is then. => Table locked. */
-static pte_t protect_entry(pte_t *pte)
+void table_unshare(struct pmap *pmap, struct page *table, pte_t *upper, bool dead)
 {
-    pte_t e = pte_read(pte);
-    while (pte_writable(e) && !pte_cas(pte, &e, pte_wrprotect(e)))
-        ;
-    return pte_wrprotect(e);
+    let_go(pmap, table, upper, PTE_NONE, dead);
+    atomic_sub(&virt_to_page(upper)->mapped, 1);
 }
+
+/* ---- a table of one's own ---- */
 
 /* Whether a copy of the table has a copy of the entry @e, which maps @page. */
 static bool must_carry(const struct page *page, pte_t e)
@@ -130,7 +131,7 @@ static int copy_entries(struct page *from, struct page *to)
             page_get(page);
             to->table_resident[resident_kind(page)]++;
         }
-        pte_write(dst, protect_entry(src));
+        pte_write(dst, entry_wrprotect(src, e));
         to->mapped++;
     }
     return 0;
@@ -156,29 +157,20 @@ static void drop_entries(struct page *table)
 /* @upper hangs @copy instead of the shared @table. => Both locked. */
 static void replace_table(struct pmap *pmap, pte_t *upper, struct page *table, struct page *copy)
 {
-    bool linked = pte_is_table(pte_read(upper));
-    pte_write(upper, pte_table(page_to_pfn(copy)));
-    if (linked)
-        pmap_flush(pmap, 0, ~0UL);
-    rmap_unhang(table, upper);
     pmap_note_peak(pmap);
     count_table(pmap, copy, 1);
-    count_table(pmap, table, -1UL);
-    atomic_sub(&table->refs, 1);
+    let_go(pmap, table, upper, pte_table(page_to_pfn(copy)), false);
     vm_count(table_copy);
 }
 
 /* Nobody else has the table any more: links it if it is parked. => Table locked. */
-static bool keep_table(pte_t *upper, struct page *table)
+static bool keep_table(pte_t *upper, const struct page *table)
 {
     if (table->refs > 1)
         return false;
     pte_t e = pte_read(upper);
-    if (pte_is_parked(e)) {
+    if (pte_is_parked(e))
         pte_write(upper, pte_unpark(e));
-        if (table->mapped == PT_ENTRIES)
-            super_promote(table);
-    }
     return true;
 }
 
@@ -270,7 +262,7 @@ static void link_table(pte_t *upper, struct page *table)
     pte_t *pte = page_to_virt(table);
     if (!(table->table_flags & TABLE_READONLY))
         for (unsigned i = 0; i < PT_ENTRIES; i++)
-            (void)protect_entry(&pte[i]);
+            (void)entry_wrprotect(&pte[i], pte_read(&pte[i]));
     table->table_flags |= TABLE_READONLY;
     pte_write(upper, pte_unpark(pte_read(upper)));
     vm_count(table_link);
@@ -286,7 +278,9 @@ int pmap_resolve(struct pmap *pmap, uvaddr_t va, enum vm_access access)
         ticket_lock(&table->lock, &table_lock_class);
         pte_t *pte = (pte_t *)page_to_virt(table) + PT_INDEX(va, 0), e = pte_read(pte);
         bool there = pte_allows(e, access), parked = pte_is_parked(pte_read(upper));
-        if (there && parked && !keep_table(upper, table))
+        if (there && parked && keep_table(upper, table))
+            promote_full(table);
+        else if (there && parked)
             link_table(upper, table);
         if (there) /* for harts that fault to have it set (Svade) */
             pte_write(pte, pte_mkyoung(pte_read(pte)));
@@ -297,5 +291,11 @@ int pmap_resolve(struct pmap *pmap, uvaddr_t va, enum vm_access access)
             return 0;
     }
     int r = own_table(pmap, upper);
-    return r < 0 ? r : -EAGAIN;
+    if (r < 0)
+        return r;
+    table = hung_table(upper);
+    ticket_lock(&table->lock, &table_lock_class);
+    promote_full(table);
+    ticket_unlock(&table->lock, &table_lock_class);
+    return -EAGAIN;
 }
