@@ -137,6 +137,29 @@ static UNUSED void join_at(const char *file, int line, pid_t child, int wanted)
 #define JOIN_EXIT(child, s)   join_at(__FILE__, __LINE__, child, s)
 #define JOIN_KILLED(child, s) join_at(__FILE__, __LINE__, child, -(s))
 
+/* A pipe to wait for others with: tell() lets one await() return. */
+struct gate {
+    int fd[2];
+};
+
+static UNUSED struct gate gate_open(void)
+{
+    struct gate g;
+    OK(pipe(g.fd));
+    return g;
+}
+
+static UNUSED void tell(const struct gate *g)
+{
+    EQ(write(g->fd[1], "", 1), 1);
+}
+
+static UNUSED void await(const struct gate *g)
+{
+    char c;
+    EQ(read(g->fd[0], &c, 1), 1);
+}
+
 /* ---- Time and figures ---- */
 
 static inline int64_t now_ns(void)

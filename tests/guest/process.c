@@ -3,29 +3,6 @@
 
 #include <sched.h>
 
-/* A pipe to wait for others with: tell() lets one await() return. */
-struct gate {
-    int fd[2];
-};
-
-static struct gate gate_open(void)
-{
-    struct gate g;
-    OK(pipe(g.fd));
-    return g;
-}
-
-static void tell(const struct gate *g)
-{
-    EQ(write(g->fd[1], "", 1), 1);
-}
-
-static void await(const struct gate *g)
-{
-    char c;
-    EQ(read(g->fd[0], &c, 1), 1);
-}
-
 static pid_t child_exiting(int status)
 {
     pid_t child = FORK();

@@ -162,18 +162,6 @@ static void (*const changes[])(char *m) = {
     change_map_over, change_by_kernel,  change_fork,
 };
 
-/* A pipe by which one process lets another go on. */
-static void await(const int *gate)
-{
-    char c;
-    EQ(read(gate[0], &c, 1), 1);
-}
-
-static void tell(const int *gate)
-{
-    EQ(write(gate[1], "", 1), 1);
-}
-
 /* The child changes, with the table shared by two, read by the parent before or not. */
 static void child_changes(void)
 {
@@ -198,9 +186,7 @@ static void child_changes(void)
 /* The parent changes while two children have the same tables, one of which has read them. */
 static void parent_changes(void)
 {
-    int gate[2], ready[2];
-    OK(pipe(gate));
-    OK(pipe(ready));
+    struct gate gate = gate_open(), ready = gate_open();
     for (size_t i = 0; i < COUNT(changes); i++) {
         char *m = stamped();
         pid_t child[2];
@@ -209,19 +195,19 @@ static void parent_changes(void)
             if (child[k] == 0) {
                 if (k == 0)
                     expect(m, 0, PAGES, 1);
-                tell(ready);
-                await(gate);
+                tell(&ready);
+                await(&gate);
                 expect(m, 0, PAGES, 1);
                 fill(m, 0, PAGES, 5);
                 expect(m, 0, PAGES, 5);
                 _exit(0);
             }
         }
-        await(ready);
-        await(ready);
+        await(&ready);
+        await(&ready);
         changes[i](m);
-        tell(gate);
-        tell(gate);
+        tell(&gate);
+        tell(&gate);
         JOIN(child[0]);
         JOIN(child[1]);
         munmap(m, BYTES); /* a change may have unmapped it */
@@ -232,25 +218,24 @@ static void parent_changes(void)
 static void truncation_reaches_all(void)
 {
     enum { SIZE = 4 * 1024 * 1024 };
-    int fd = OK(open("file", O_RDWR | O_CREAT, 0600)), gate[2], ready[2];
+    int fd = OK(open("file", O_RDWR | O_CREAT, 0600));
     OK(ftruncate(fd, SIZE));
-    OK(pipe(gate));
-    OK(pipe(ready));
+    struct gate gate = gate_open(), ready = gate_open();
     char *m = MAP(NULL, SIZE, RW, MAP_PRIVATE, fd, 0);
     for (size_t i = 0; i < SIZE; i += PAGE)
         m[i] = 1;
     pid_t child = FORK();
     if (child == 0) {
         EQ(m[SIZE - PAGE], 1);
-        tell(ready);
-        await(gate);
+        tell(&ready);
+        await(&gate);
         EQ(m[0], 1);
         FAULTS(m + SIZE - PAGE, false, SIGBUS, BUS_ADRERR);
         _exit(0);
     }
-    await(ready);
+    await(&ready);
     OK(ftruncate(fd, SIZE / 2));
-    tell(gate);
+    tell(&gate);
     EQ(m[SIZE / 2 - PAGE], 1);
     FAULTS(m + SIZE / 2, false, SIGBUS, BUS_ADRERR);
     JOIN(child);
